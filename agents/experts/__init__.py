@@ -1,0 +1,63 @@
+"""The experts that make each task's data: learned ones as safetensors + JSON, and scripted ones.
+
+All of them run on numpy. `sb3.py` trains the learned ones; it alone needs torch.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Callable
+from pathlib import Path
+
+from gato_gym.agents import Agent
+from gato_gym.agents.experts.policy import PolicyExpert
+from gato_gym.envs.registry import registered
+from gato_gym.errors import UnknownTaskError
+
+__all__ = ["expert_ids", "load_expert"]
+
+WEIGHTS = Path(__file__).with_name("weights")
+
+
+def _stacker() -> Agent:
+    from gato_gym.agents.experts.stacker import ScriptedStacker
+
+    return ScriptedStacker()
+
+
+SCRIPTED: dict[str, Callable[[], Agent]] = {"scripted/stacker": _stacker}
+
+
+def weights_folder(task: str, root: Path = WEIGHTS) -> Path:
+    """Where the learned expert of a task is stored: "ALE/Boxing-v5" -> root/ALE__Boxing-v5."""
+    return root / task.replace("/", "__")
+
+
+def expert_ids() -> tuple[str, ...]:
+    """All expert ids that `load_expert` knows, sorted."""
+    learned = (path.parent.name.replace("__", "/") for path in WEIGHTS.glob("*/policy.json"))
+    return tuple(sorted([*(f"sb3/{task}" for task in learned), *SCRIPTED]))
+
+
+def load_expert(expert: str | Path) -> Agent:
+    """An expert, ready for `agent.reset(env)`.
+
+    Args:
+        expert: its id ("sb3/CartPole-v1", "scripted/stacker"), the id of a task of the catalogue,
+            or a folder that `gato_gym.agents.experts.sb3` exported.
+
+    Raises:
+        UnknownTaskError: neither; lists the nearest ids.
+        CorruptCheckpointError: the folder's files are damaged.
+    """
+    if (Path(expert) / "policy.json").is_file():
+        return PolicyExpert.load(Path(expert))
+    spec = registered(str(expert))
+    name = str(spec.expert if spec and spec.expert else expert)
+    if name in SCRIPTED:
+        return SCRIPTED[name]()
+    ids = expert_ids()
+    if name in ids:
+        return PolicyExpert.load(weights_folder(name.removeprefix("sb3/")))
+    near = difflib.get_close_matches(name, ids, cutoff=0.4) or ids
+    raise UnknownTaskError(f"unknown expert {name!r}: did you mean {', '.join(map(repr, near))}?")

@@ -1,0 +1,139 @@
+"""What a learned expert sees: a float32 vector of the observation or of the emulator's RAM.
+
+Training and acting share these classes, so the two cannot drift apart.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import gymnasium as gym
+import numpy as np
+
+
+class Features(Protocol):
+    """A function of the episode so far."""
+
+    def reset(self, env: gym.Env) -> None:
+        """Begin an episode of `env`."""
+        ...
+
+    def size(self, env: gym.Env) -> int:
+        """Length of the vector."""
+        ...
+
+    def __call__(self, observation: Any) -> np.ndarray:
+        """The (size,) float32 vector at this step; to be called once per step, in order."""
+        ...
+
+
+class ObservationFeatures:
+    """The observation itself, flattened row-major."""
+
+    def reset(self, env: gym.Env) -> None:
+        """Nothing to forget."""
+
+    def size(self, env: gym.Env) -> int:
+        """Numbers in one observation."""
+        return gym.spaces.flatdim(env.observation_space)
+
+    def __call__(self, observation: Any) -> np.ndarray:
+        """The observation as a vector."""
+        return np.asarray(observation, np.float32).reshape(-1)
+
+
+@dataclass(frozen=True)
+class RamLayout:
+    """Which bytes of a console's RAM matter.
+
+    addresses: the bytes, in order.
+    player, opponent: (x, y) addresses whose differences are features of their own.
+    """
+
+    addresses: tuple[int, ...]
+    player: tuple[int, int]
+    opponent: tuple[int, int]
+
+
+# Boxing, addresses in decimal. 32, 33: x of the white player and of the opponent; 34, 35: their y.
+# The others are bytes that change while the two fight; what each one means is not documented. The
+# clock (17) and the score (18, 19) are left out: the best punch does not depend on them.
+BOXING = RamLayout(
+    addresses=(
+        *(32, 33, 34, 35),
+        *(47, 49, 51, 53, 55, 57, 59, 61),
+        *(73, 74, 75, 77, 78, 79),
+        *(99, 101, 103, 105, 107, 109, 111, 113),
+        *(56, 60),
+    ),
+    player=(32, 34),
+    opponent=(33, 35),
+)
+
+
+class RamFeatures:
+    """Bytes of the emulator's RAM, their change since the last step, and where the opponent is.
+
+    The change is what a single frame hides: the direction in which a fist moves. It is 0 at the
+    first step of an episode. Reads the emulator, so it works on the RGB environment too.
+    """
+
+    def __init__(self, layout: RamLayout) -> None:
+        self._addresses = np.array(layout.addresses)
+        position = {address: i for i, address in enumerate(layout.addresses)}
+        self._player = [position[a] for a in layout.player]
+        self._opponent = [position[a] for a in layout.opponent]
+        self._previous: np.ndarray | None = None
+        self._ale: Any = None
+
+    def reset(self, env: gym.Env) -> None:
+        """Begin an episode of an ALE environment."""
+        self._ale = env.unwrapped.ale  # type: ignore[attr-defined]
+        self._previous = None
+
+    def size(self, env: gym.Env) -> int:
+        """Bytes, changes, and six numbers of relative position."""
+        return 2 * len(self._addresses) + 6
+
+    def __call__(self, observation: Any) -> np.ndarray:
+        """The vector at this step; the observation is not looked at."""
+        return self.compute(self._ale.getRAM())
+
+    def compute(self, ram: np.ndarray) -> np.ndarray:
+        """The vector of a (128,) uint8 RAM, given the one before."""
+        values = ram[self._addresses].astype(np.float32)
+        previous = values if self._previous is None else self._previous
+        change = np.clip(values - previous, -16, 16) / 16
+        self._previous = values
+        offset = values[self._opponent] - values[self._player]
+        return np.concatenate(
+            [values / 128 - 0.5, change, offset / 32, np.abs(offset) / 32, np.sign(offset)]
+        ).astype(np.float32)
+
+
+class FeatureEnv(gym.Wrapper):
+    """The environment a learned expert is trained in: `features` in place of the observation."""
+
+    def __init__(self, env: gym.Env, features: Features) -> None:
+        super().__init__(env)
+        self._features = features
+        self.observation_space = gym.spaces.Box(-np.inf, np.inf, (features.size(env),), np.float32)
+
+    def reset(self, **kwargs: Any) -> tuple[np.ndarray, dict[str, Any]]:
+        """Reset the environment and the features."""
+        observation, info = self.env.reset(**kwargs)
+        self._features.reset(self.env)
+        return self._features(observation), info
+
+    def step(self, action: Any) -> tuple[np.ndarray, Any, bool, bool, dict[str, Any]]:
+        """Step the environment."""
+        observation, reward, terminated, truncated, info = self.env.step(action)
+        return self._features(observation), reward, terminated, truncated, info
+
+
+FEATURES: dict[str, Callable[[], Features]] = {
+    "observation": ObservationFeatures,
+    "boxing_ram": lambda: RamFeatures(BOXING),
+}

@@ -1,0 +1,133 @@
+"""A learned expert at play: a multi-layer perceptron from safetensors + JSON, run in numpy.
+
+Neither torch nor pickle. A folder holds
+    policy.safetensors  "hidden.<i>.weight" (out, in), "hidden.<i>.bias", the same of "head";
+                        "log_std" (n,) where actions are continuous
+    policy.json         "task", "features", "network", "sha256" of the tensors; how it was made
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import gymnasium as gym
+import numpy as np
+from safetensors import SafetensorError
+from safetensors.numpy import load
+
+from gato_gym.agents.experts.features import FEATURES, Features
+from gato_gym.errors import CorruptCheckpointError
+
+TENSORS, CARD = "policy.safetensors", "policy.json"
+
+ACTIVATIONS: dict[str, Callable[[np.ndarray], np.ndarray]] = {
+    "tanh": np.tanh,
+    "relu": lambda x: np.maximum(x, 0.0),
+}
+
+
+class MLPPolicy:
+    """Features -> action; the mean or most likely one, or a sample.
+
+    Args:
+        tensors: see the module's docstring.
+        activation: key of `ACTIVATIONS`.
+        n: sizes of the discrete action numbers; empty for continuous actions in [-1, 1].
+    """
+
+    def __init__(
+        self, tensors: Mapping[str, np.ndarray], activation: str, n: tuple[int, ...]
+    ) -> None:
+        depth = sum(name.startswith("hidden.") for name in tensors) // 2
+        self._layers = [
+            (tensors[f"hidden.{i}.weight"], tensors[f"hidden.{i}.bias"]) for i in range(depth)
+        ]
+        self._head = tensors["head.weight"], tensors["head.bias"]
+        self._log_std = tensors.get("log_std")
+        self._activation = ACTIVATIONS[activation]
+        self._n = n
+        if not n and self._log_std is None:
+            raise ValueError("a policy of continuous actions needs log_std")
+
+    def output(self, features: np.ndarray) -> np.ndarray:
+        """(..., F) features -> (..., O): logits one after another, or the mean action."""
+        hidden = features
+        for weight, bias in self._layers:
+            hidden = self._activation(hidden @ weight.T + bias)
+        weight, bias = self._head
+        return hidden @ weight.T + bias
+
+    def action(self, features: np.ndarray, rng: np.random.Generator | None = None) -> np.ndarray:
+        """(..., F) features -> (..., A) actions; samples if given `rng`, else takes the best."""
+        output = self.output(features)
+        if not self._n:
+            assert self._log_std is not None
+            if rng is not None:
+                output = output + np.exp(self._log_std) * rng.standard_normal(output.shape)
+            return np.clip(output, -1.0, 1.0).astype(np.float32)
+        logits = np.split(output, np.cumsum(self._n)[:-1], axis=-1)
+        if rng is not None:  # Gumbel-max samples from the softmax without computing it
+            logits = [part + rng.gumbel(size=part.shape) for part in logits]
+        return np.stack([part.argmax(axis=-1) for part in logits], axis=-1)
+
+
+class PolicyExpert:
+    """An `Agent` that plays an exported policy.
+
+    Args:
+        policy: the network.
+        features: key of `FEATURES`, what the network sees.
+        card: the contents of policy.json.
+        seed: of the samples drawn with `deterministic=False`.
+    """
+
+    def __init__(
+        self, policy: MLPPolicy, features: str, card: Mapping[str, Any], seed: int | None = None
+    ) -> None:
+        self.policy, self.card = policy, card
+        self._features: Features = FEATURES[features]()
+        self._rng = np.random.default_rng(seed)
+        self._space: gym.Space | None = None
+
+    @classmethod
+    def load(cls, folder: Path) -> PolicyExpert:
+        """Read a folder.
+
+        Raises:
+            CorruptCheckpointError: a file is missing or not the one that was written.
+        """
+        try:
+            data = (folder / TENSORS).read_bytes()
+            card = json.loads((folder / CARD).read_text(encoding="utf-8"))
+            if hashlib.sha256(data).hexdigest() != card["sha256"]:
+                raise CorruptCheckpointError(
+                    f"{folder / TENSORS}: bytes differ from {CARD}'s sha256"
+                )
+            network = card["network"]
+            policy = MLPPolicy(load(data), network["activation"], tuple(network["n"]))
+            return cls(policy, card["features"], card)
+        except (OSError, ValueError, KeyError, SafetensorError) as error:
+            if isinstance(error, CorruptCheckpointError):
+                raise
+            raise CorruptCheckpointError(
+                f"{folder} is no exported policy ({type(error).__name__}: {error}); export it again"
+            ) from error
+
+    def reset(self, env: gym.Env) -> None:
+        """Begin an episode of `env`."""
+        self._features.reset(env)
+        self._space = env.action_space
+
+    def act(self, obs: Any, deterministic: bool = True) -> Any:
+        """The expert's action; to be called at every step, also where another one is executed."""
+        if self._space is None:
+            raise RuntimeError("call agent.reset(env) before agent.act(obs)")
+        rng = None if deterministic else self._rng
+        action = self.policy.action(self._features(obs), rng)
+        if isinstance(self._space, gym.spaces.Discrete):
+            return np.int64(action[0])
+        return action.reshape(self._space.shape).astype(self._space.dtype)

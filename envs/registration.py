@@ -1,0 +1,13 @@
+"""Registers our own environments with Gymnasium by name: nothing heavy is imported.
+
+`gato_gym/__init__.py` runs it, so that `gymnasium.make("gato_gym:gato_gym/...")` works.
+"""
+
+from __future__ import annotations
+
+from gato_gym.envs.block_stacking import register_block_stacking
+
+
+def register_all() -> None:
+    """Register every `gato_gym/...` id; calling it again changes nothing."""
+    register_block_stacking()

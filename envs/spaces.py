@@ -1,0 +1,189 @@
+"""What a Gymnasium space is to Gato: an image, continuous numbers, discrete numbers or text.
+
+Another package's space is supported by registering it:
+
+    @observation_specs.register
+    def _(space: MissionSpace, key: str = ROOT_KEY) -> tuple[ObservationSpec, ...]:
+        return (ObservationSpec(key, "text", ()),)
+"""
+
+from __future__ import annotations
+
+from functools import singledispatch
+from typing import Any
+
+import gymnasium as gym
+import numpy as np
+from gymnasium import spaces
+
+from gato_gym.envs.images import default_size
+from gato_gym.errors import UnsupportedSpaceError
+from gato_gym.types import PATCH_SIDE, ROOT_KEY, ActionSpec, ObservationSpec
+
+# Discrete tokens are the integers [0, 1024) (paper section 2.1).
+DISCRETE_VALUES = 1024
+
+SUPPORTED_OBSERVATIONS = (
+    "Box of uint8 (height, width, 3), Box of floats or integers, Discrete, MultiDiscrete, "
+    "MultiBinary, Text, and Dict or Tuple of these"
+)
+SUPPORTED_ACTIONS = "Discrete, MultiDiscrete, MultiBinary, bounded Box of floats"
+
+
+def _unsupported(what: str, space: gym.Space, fix: str) -> UnsupportedSpaceError:
+    supported = SUPPORTED_ACTIONS if what == "action" else SUPPORTED_OBSERVATIONS
+    return UnsupportedSpaceError(
+        f"{what} space {type(space).__name__} ({space}) has no tokens: {fix}. "
+        f"Supported: {supported}"
+    )
+
+
+@singledispatch
+def observation_specs(space: gym.Space, key: str = ROOT_KEY) -> tuple[ObservationSpec, ...]:
+    """The leaves of an observation space, sorted by key.
+
+    Images get `default_size`. Raises `UnsupportedSpaceError` for a space without tokens.
+    """
+    raise _unsupported("observation", space, "wrap it with gymnasium.wrappers.TransformObservation")
+
+
+@observation_specs.register
+def _(space: spaces.Box, key: str = ROOT_KEY) -> tuple[ObservationSpec, ...]:
+    if is_image(space):
+        return (ObservationSpec(key, "image", (*default_size(*space.shape[:2]), 3)),)
+    if space.dtype is not None and space.dtype.kind == "f":
+        return (ObservationSpec(key, "continuous", space.shape),)
+    if space.dtype == np.uint8 and sum(side >= PATCH_SIDE for side in space.shape) > 1:
+        raise _unsupported(
+            "observation",
+            space,
+            "images must be (height, width, 3); transpose it or repeat the grey",
+        )
+    # Integers outside of the discrete range are told apart by magnitude, as floats are.
+    fits = bool((space.low >= 0).all() and (space.high < DISCRETE_VALUES).all())
+    return (ObservationSpec(key, "discrete" if fits else "continuous", space.shape),)
+
+
+@observation_specs.register(spaces.Discrete)
+@observation_specs.register(spaces.MultiDiscrete)
+@observation_specs.register(spaces.MultiBinary)
+def _(space: Any, key: str = ROOT_KEY) -> tuple[ObservationSpec, ...]:
+    low, count = _range(space)
+    if (low < 0).any() or (low + count > DISCRETE_VALUES).any():
+        raise _unsupported(
+            "observation", space, f"values must lie in [0, {DISCRETE_VALUES}); split it into digits"
+        )
+    return (ObservationSpec(key, "discrete", space.shape),)
+
+
+@observation_specs.register
+def _(space: spaces.Text, key: str = ROOT_KEY) -> tuple[ObservationSpec, ...]:
+    return (ObservationSpec(key, "text", ()),)
+
+
+@observation_specs.register(spaces.Dict)
+@observation_specs.register(spaces.Tuple)
+def _(space: Any, key: str = ROOT_KEY) -> tuple[ObservationSpec, ...]:
+    children = space.items() if isinstance(space, spaces.Dict) else named(space).items()
+    # The root key is no prefix, as in `flatten_observation`.
+    prefix = "" if key == ROOT_KEY else f"{key}/"
+    leaves = [
+        leaf for name, child in children for leaf in observation_specs(child, f"{prefix}{name}")
+    ]
+    return tuple(sorted(leaves, key=lambda leaf: leaf.key))
+
+
+def action_spec(space: gym.Space) -> ActionSpec:
+    """What an action is made of; raises `UnsupportedSpaceError` for a space without tokens."""
+    if isinstance(space, spaces.Box):
+        if space.dtype is None or space.dtype.kind != "f":
+            raise _unsupported("action", space, "declare integers as MultiDiscrete")
+        if not space.is_bounded("both"):
+            raise _unsupported("action", space, "bound it with gymnasium.wrappers.RescaleAction")
+        return ActionSpec("continuous", int(np.prod(space.shape, dtype=int)))
+    if not isinstance(space, spaces.Discrete | spaces.MultiDiscrete | spaces.MultiBinary):
+        raise _unsupported("action", space, "wrap it with gymnasium.wrappers.TransformAction")
+    low, count = _range(space)
+    if low.any():
+        raise _unsupported(
+            "action",
+            space,
+            "values must start at 0; shift it with gymnasium.wrappers.TransformAction",
+        )
+    if (count > DISCRETE_VALUES).any():
+        raise _unsupported(
+            "action", space, f"at most {DISCRETE_VALUES} values each; split it into a MultiDiscrete"
+        )
+    return ActionSpec("discrete", count.size, tuple(int(n) for n in count))
+
+
+def is_image(space: gym.Space) -> bool:
+    """Whether a space holds RGB images.
+
+    A (7, 7, 3) array of bytes is MiniGrid's table of symbols: below the side of a patch it is none.
+    """
+    return (
+        isinstance(space, spaces.Box)
+        and space.dtype == np.uint8
+        and len(space.shape) == 3
+        and space.shape[2] == 3
+        and min(space.shape[:2]) >= PATCH_SIDE
+    )
+
+
+def image_leaves(space: gym.Space, key: str = ROOT_KEY) -> dict[str, tuple[int, int]]:
+    """Key -> (height, width) of the images in an observation space, as they are now."""
+    if isinstance(space, spaces.Dict):
+        prefix = "" if key == ROOT_KEY else f"{key}/"
+        found: dict[str, tuple[int, int]] = {}
+        for name, child in space.items():
+            found.update(image_leaves(child, f"{prefix}{name}"))
+        return found
+    return {key: space.shape[:2]} if is_image(space) else {}  # type: ignore[index, dict-item]
+
+
+def _range(space: Any) -> tuple[np.ndarray, np.ndarray]:
+    """Smallest value and number of values of each number, flattened row-major."""
+    if isinstance(space, spaces.Discrete):
+        return np.array([space.start]), np.array([space.n])
+    if isinstance(space, spaces.MultiDiscrete):
+        return space.start.reshape(-1), space.nvec.reshape(-1)
+    count = int(np.prod(space.shape))
+    return np.zeros(count, int), np.full(count, 2)
+
+
+def named(items: Any) -> dict[str, Any]:
+    """A tuple as a mapping; keys are indices, padded so that their order is the tuple's."""
+    width = len(str(len(items) - 1))
+    return {f"{index:0{width}d}": item for index, item in enumerate(items)}
+
+
+def has_tuple(space: gym.Space) -> bool:
+    """Whether a Tuple is anywhere in a space."""
+    if isinstance(space, spaces.Dict):
+        return any(has_tuple(child) for child in space.values())
+    return isinstance(space, spaces.Tuple)
+
+
+class TuplesToDicts(gym.ObservationWrapper, gym.utils.RecordConstructorArgs):
+    """Turns the tuples of an observation into mappings, see `named`."""
+
+    def __init__(self, env: gym.Env) -> None:
+        gym.utils.RecordConstructorArgs.__init__(self)
+        gym.ObservationWrapper.__init__(self, env)
+        self.observation_space = self._space(env.observation_space)
+
+    def observation(self, observation: Any) -> Any:
+        """The same observation without tuples."""
+        if isinstance(observation, tuple):
+            observation = named(observation)
+        if isinstance(observation, dict):
+            return {name: self.observation(child) for name, child in observation.items()}
+        return observation
+
+    def _space(self, space: gym.Space) -> gym.Space:
+        if isinstance(space, spaces.Tuple):
+            space = spaces.Dict(named(space.spaces))
+        if isinstance(space, spaces.Dict):
+            return spaces.Dict({name: self._space(child) for name, child in space.items()})
+        return space

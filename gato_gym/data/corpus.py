@@ -1,0 +1,382 @@
+"""A corpus: a folder of episodes that survives crashes and finds every wrong byte.
+
+    corpus.json      format version
+    manifest.jsonl   one line per shard: its checksums and what its episodes are (manifest.py)
+    shards/          ArrayRecord files, one record per episode (records.py)
+
+Commit: write the shard to a temporary name, fsync, rename, fsync the folder, append the manifest
+line, fsync. An episode exists when its line is on the disk; until then no reader sees any of it.
+Writers in parallel have disjoint shard names and take turns, by a file lock, at the manifest only.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import difflib
+import json
+import logging
+import os
+import re
+import threading
+import time
+import uuid
+from collections import OrderedDict
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from gato_gym.data.manifest import EpisodeEntry, Manifest
+from gato_gym.data.records import Record, encode
+from gato_gym.data.shards import check_shard, fsync, open_shard, write_shard
+from gato_gym.errors import CorpusPathError, CorruptShardError, UnknownTaskError
+from gato_gym.types import Episode
+
+logger = logging.getLogger(__name__)
+
+_FORMAT = "gato_gym corpus"
+_VERSION = 1
+_OPEN_READERS = 16
+_STALE_SECONDS = 3600
+
+
+@dataclass(frozen=True)
+class VerifyReport:
+    """What `Corpus.verify` read. `orphans` are files that no manifest line names: left by a crash
+    between rename and commit, harmless, or foreign."""
+
+    shards: int
+    episodes: int
+    steps: int
+    bytes: int
+    orphans: tuple[str, ...]
+    torn_bytes: int
+
+
+class Corpus:
+    """Episodes on disk. Make one with `Corpus.create` or `Corpus.open`.
+
+    Safe to use from threads; a pickled copy (for worker processes) sees the same episodes in the
+    same order. `cache_bytes` bounds the compressed records kept in memory for random windows.
+    """
+
+    def __init__(self, path: Path, cache_bytes: int = 512 << 20) -> None:
+        self.path = path
+        self.cache_bytes = cache_bytes
+        self._manifest = Manifest(path / "manifest.jsonl")
+        self._start_cache()
+
+    def _start_cache(self) -> None:
+        self._lock = threading.RLock()
+        self._checked: set[str] = set()
+        self._readers: OrderedDict[str, Any] = OrderedDict()
+        self._records: OrderedDict[tuple[str, int], Record] = OrderedDict()
+        self._cached_bytes = 0
+
+    def __getstate__(self) -> dict[str, Any]:
+        with self._lock:
+            kept = ("path", "cache_bytes", "_manifest")
+            return {name: value for name, value in vars(self).items() if name in kept}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        vars(self).update(state)
+        self._start_cache()
+
+    def __len__(self) -> int:
+        return len(self._manifest.episodes)
+
+    def __repr__(self) -> str:
+        return f"Corpus({str(self.path)!r}, {len(self)} episodes of {len(self.tasks())} tasks)"
+
+    @classmethod
+    def create(cls, path: str | os.PathLike[str], exist_ok: bool = True) -> Corpus:
+        """An empty corpus at `path`, or the one that is there.
+
+        Raises:
+            CorpusPathError: the folder holds something else, or a corpus and `exist_ok` is False.
+        """
+        root = Path(path).absolute()
+        if (root / "corpus.json").exists():
+            if not exist_ok:
+                raise CorpusPathError(f"{str(root)!r} is a corpus already: choose another folder")
+            return cls.open(root)
+        # A killed `create` leaves a subset of its own files, and may be repeated.
+        present = {path.name for path in root.iterdir()} if root.is_dir() else set()
+        strangers = {n for n in present - {"shards", "manifest.jsonl"} if not n.endswith(".tmp")}
+        if strangers or (root.exists() and not root.is_dir()):
+            raise CorpusPathError(
+                f"{str(root)!r} is no corpus and not empty: choose an empty or a new folder"
+            )
+        (root / "shards").mkdir(parents=True, exist_ok=True)
+        os.close(os.open(root / "manifest.jsonl", os.O_WRONLY | os.O_CREAT, 0o644))
+        temporary = root / f"corpus.{uuid.uuid4().hex}.tmp"
+        temporary.write_bytes(_format_line())
+        fsync(temporary)
+        os.replace(temporary, root / "corpus.json")
+        fsync(root)
+        return cls.open(root)
+
+    @classmethod
+    def open(cls, path: str | os.PathLike[str]) -> Corpus:
+        """The corpus at `path`, with the episodes committed so far.
+
+        Raises:
+            CorpusPathError: there is none, or this version cannot read it.
+            CorruptShardError: its manifest has changed.
+        """
+        root = Path(path).absolute()
+        if not (root / "corpus.json").is_file():
+            raise CorpusPathError(_no_corpus(root))
+        found = (root / "corpus.json").read_bytes()
+        if found != _format_line():
+            _refuse_format(root, found)
+        corpus = cls(root)
+        try:
+            corpus.refresh()
+        except FileNotFoundError as e:
+            raise CorruptShardError(f"{corpus._manifest.path} is missing") from e
+        return corpus
+
+    # Reading
+
+    def refresh(self) -> None:
+        """Take in what other writers committed since."""
+        with self._lock:
+            self._manifest.refresh()
+
+    def episodes(self, task: str | None = None) -> Sequence[EpisodeEntry]:
+        """The episodes in commit order, of one task or of all.
+
+        Raises:
+            UnknownTaskError: the corpus holds no episode of `task`.
+        """
+        entries = tuple(self._manifest.episodes)
+        if task is None:
+            return entries
+        chosen = tuple(entry for entry in entries if entry.task == task)
+        if not chosen:
+            present = ", ".join(self.tasks()) or "nothing"
+            raise UnknownTaskError(
+                f"{str(self.path)!r} has no episode of {task!r}; it holds {present}. "
+                f"Collect some: gato-gym collect --task {task} --out {self.path}"
+            )
+        return chosen
+
+    def tasks(self) -> tuple[str, ...]:
+        """The ids of the tasks that have episodes, sorted."""
+        return tuple(sorted({entry.task for entry in self._manifest.episodes}))
+
+    def stats(self) -> dict[str, Any]:
+        """Episodes, tasks, steps and bytes, in total and by task; JSON-ready."""
+        by_task: dict[str, dict[str, Any]] = {}
+        for entry in self._manifest.episodes:
+            row = by_task.setdefault(
+                entry.task, {"episodes": 0, "steps": 0, "bytes": 0, "mean_return": 0.0}
+            )
+            row["episodes"] += 1
+            row["steps"] += entry.steps
+            row["bytes"] += entry.size
+            row["mean_return"] += (entry.episode_return - row["mean_return"]) / row["episodes"]
+        return {
+            "episodes": len(self),
+            "tasks": len(by_task),
+            "steps": sum(row["steps"] for row in by_task.values()),
+            "bytes": sum(shard.size for shard in self._manifest.shards.values()),
+            "by_task": dict(sorted(by_task.items())),
+        }
+
+    def read(self, entry: EpisodeEntry) -> Episode:
+        """The whole episode.
+
+        Raises:
+            CorruptShardError: any byte is not the one that was committed.
+        """
+        episode = self._record(entry).episode()
+        found = (episode.task, episode.expert, episode.seed, len(episode))
+        expected = (entry.task, entry.expert, entry.seed, entry.steps)
+        if found != expected:
+            raise CorruptShardError(
+                f"{self._where(entry)}: holds {found}, the manifest says {expected}"
+            )
+        return episode
+
+    def read_steps(self, entry: EpisodeEntry, start: int, stop: int) -> dict[str, Any]:
+        """Steps [start, stop): {"observations": {key: array}, "actions", "expert_actions"}.
+
+        Decompresses only the blocks that hold these steps.
+
+        Raises:
+            IndexError: the range is empty or leaves the episode.
+            CorruptShardError: any byte that is read is not the one that was committed.
+        """
+        record = self._record(entry)
+        if not 0 <= start < stop <= record.steps:
+            raise IndexError(f"steps [{start}, {stop}) of an episode of {record.steps} steps")
+        actions, expert_actions = record.actions(start, stop)
+        return {
+            "observations": record.observations(start, stop),
+            "actions": actions,
+            "expert_actions": expert_actions,
+        }
+
+    def verify(self) -> VerifyReport:
+        """Read everything from the disk again and compare it with its checksums.
+
+        Raises:
+            CorruptShardError: something has changed; names the file and, where known, the record.
+        """
+        fresh = Corpus(self.path, cache_bytes=0)
+        fresh.refresh()
+        for shard in fresh._manifest.shards.values():
+            check_shard(self._file(shard.file), shard, digest=True)
+        for entry in fresh.episodes():
+            episode = fresh.read(entry)
+            again = EpisodeEntry.to_json(episode, entry.size, entry.noise)
+            if EpisodeEntry.from_json(again, entry.index, entry.shard, entry.record) != entry:
+                raise CorruptShardError(f"{self._where(entry)}: differs from its manifest line")
+        present = {path.name for path in (self.path / "shards").iterdir()}
+        return VerifyReport(
+            shards=len(fresh._manifest.shards),
+            episodes=len(fresh),
+            steps=sum(entry.steps for entry in fresh.episodes()),
+            bytes=sum(shard.size for shard in fresh._manifest.shards.values()),
+            orphans=tuple(sorted(present - fresh._manifest.shards.keys())),
+            torn_bytes=fresh._manifest.torn_bytes,
+        )
+
+    def _file(self, name: str) -> Path:
+        return self.path / "shards" / name
+
+    def _where(self, entry: EpisodeEntry) -> str:
+        return f"{self._file(entry.shard)}, record {entry.record}"
+
+    def _record(self, entry: EpisodeEntry) -> Record:
+        key = (entry.shard, entry.record)
+        with self._lock:
+            if key in self._records:
+                self._records.move_to_end(key)
+                return self._records[key]
+            where = self._where(entry)
+            try:
+                (data,) = self._reader(entry.shard).read([entry.record])
+            except (RuntimeError, ValueError, IndexError, OSError) as e:
+                raise CorruptShardError(f"{where}: {e}") from e
+            record = Record(data, where)
+            if record.size != entry.size or record.steps != entry.steps:
+                raise CorruptShardError(
+                    f"{where}: {record.size} bytes and {record.steps} steps, the manifest says "
+                    f"{entry.size} and {entry.steps}"
+                )
+            self._records[key] = record
+            self._cached_bytes += record.size
+            while self._cached_bytes > self.cache_bytes:
+                self._cached_bytes -= self._records.popitem(last=False)[1].size
+            return record
+
+    def _reader(self, name: str) -> Any:
+        if name not in self._readers:
+            shard = self._manifest.shards.get(name)
+            if shard is None:
+                raise CorruptShardError(f"{self._file(name)} is not in the manifest of this corpus")
+            if name not in self._checked:
+                check_shard(self._file(name), shard)
+                self._checked.add(name)
+            self._readers[name] = open_shard(self._file(name))
+            if len(self._readers) > _OPEN_READERS:
+                self._readers.popitem(last=False)[1].close()
+        self._readers.move_to_end(name)
+        return self._readers[name]
+
+    # Writing
+
+    def append_shard(
+        self, episodes: Iterable[Episode], *, noise: float = 0.0, skip_committed: bool = False
+    ) -> tuple[EpisodeEntry, ...]:
+        """Commit episodes together as one shard; all of them exist when this returns, or none.
+
+        A shard file is at least 128 KiB (two ArrayRecord blocks), so put short episodes together.
+
+        Args:
+            episodes: at least one.
+            noise: the fraction of noisy steps they were collected with.
+            skip_committed: leave out those whose (task, expert, seed, noise) is there already,
+                decided under the writers' lock; the result then has the others only.
+
+        Raises:
+            OSError: nothing was committed, e.g. the disk is full; names the file.
+        """
+        episodes = list(episodes)
+        if not episodes:
+            raise ValueError("a shard needs at least one episode")
+        payloads = [encode(episode) for episode in episodes]
+        lines = [
+            EpisodeEntry.to_json(episode, len(payload), noise)
+            for episode, payload in zip(episodes, payloads, strict=True)
+        ]
+        slug = re.sub(r"[^A-Za-z0-9]+", "-", episodes[0].task).strip("-")[:60] or "task"
+        path = self._file(f"{slug}-{uuid.uuid4().hex}.array_record")
+        temporary = path.with_name(f".{path.name}.tmp")
+        with self._lock:
+            try:
+                shard = write_shard(temporary, path.name, payloads)
+                with self._manifest.locked() as descriptor:
+                    first = len(self._manifest.episodes)
+                    known = self._manifest.keys if skip_committed else set()
+                    fresh = [
+                        e for e in episodes if (e.task, e.expert, e.seed, float(noise)) not in known
+                    ]
+                    if len(fresh) == len(episodes):
+                        os.rename(temporary, path)
+                        fsync(path.parent)
+                        self._manifest.append(descriptor, shard, lines)
+            except BaseException as e:
+                self._discard(temporary, path)
+                if isinstance(e, OSError):
+                    raise OSError(e.errno, f"nothing was committed: {e.strerror}", str(path)) from e
+                raise
+            if len(fresh) < len(episodes):
+                temporary.unlink()
+                return self.append_shard(fresh, noise=noise) if fresh else ()
+            return tuple(self._manifest.episodes[first : first + len(episodes)])
+
+    def _discard(self, temporary: Path, path: Path) -> None:
+        with contextlib.suppress(OSError):
+            temporary.unlink(missing_ok=True)
+            # An interrupt may arrive after the line was durable: then the shard must stay.
+            if path.name.encode() not in self._manifest.path.read_bytes():
+                path.unlink(missing_ok=True)
+
+    def remove_leftovers(self) -> int:
+        """Delete temporary files that killed writers left over an hour ago; returns how many."""
+        stale = [
+            path
+            for path in (self.path / "shards").glob(".*.tmp")
+            if time.time() - path.stat().st_mtime > _STALE_SECONDS
+        ]
+        for path in stale:
+            logger.warning("removing %s, left by an interrupted writer", path)
+            path.unlink(missing_ok=True)
+        return len(stale)
+
+
+def _format_line() -> bytes:
+    return json.dumps({"format": _FORMAT, "version": _VERSION}).encode() + b"\n"
+
+
+def _refuse_format(root: Path, found: bytes) -> None:
+    with contextlib.suppress(ValueError, TypeError, KeyError, AttributeError, RecursionError):
+        data = json.loads(found)
+        if data.get("format") == _FORMAT and data["version"] > _VERSION:
+            raise CorpusPathError(
+                f"{str(root)!r} has format version {data['version']}, this gato_gym reads "
+                f"{_VERSION}: pip install --upgrade gato-gym"
+            )
+    raise CorruptShardError(f"{root / 'corpus.json'}: has changed, expected {_format_line()!r}")
+
+
+def _no_corpus(root: Path) -> str:
+    what = "has no corpus.json" if root.is_dir() else "does not exist"
+    siblings = root.parent.glob("*/corpus.json") if root.parent.is_dir() else ()
+    near = difflib.get_close_matches(root.name, [p.parent.name for p in siblings], n=1)
+    hint = f"Did you mean {str(root.parent / near[0])!r}? " if near else ""
+    return f"no corpus at {str(root)!r}: it {what}. {hint}Make one: gato-gym collect --out {root}"

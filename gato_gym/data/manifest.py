@@ -1,0 +1,228 @@
+"""The manifest of a corpus: which episodes exist.
+
+`manifest.jsonl` is append-only. One line commits one shard; its newline is the last byte written,
+so that a crash leaves at most an unterminated tail, which readers ignore and the next writer cuts
+off. The checksum of a line covers the line and the checksum of the line before: a changed, removed
+or reordered line is found.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import logging
+import os
+import re
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any
+
+import google_crc32c
+
+from gato_gym.data.records import Leaf
+from gato_gym.errors import CorruptShardError
+from gato_gym.types import Episode
+
+logger = logging.getLogger(__name__)
+
+_LINE = re.compile(rb'\{"crc32c":"([0-9a-f]{8})","shard":(\{.*\})\}', re.DOTALL)
+_SCALARS: dict[str, Any] = {
+    "task": str,
+    "expert": str,
+    "seed": int,
+    "noise": float,
+    "steps": int,
+    "episode_return": float,
+    "success": bool | None,
+    "terminated": bool,
+    "size": int,
+}
+_SHARD_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,199}\.array_record")
+
+
+@dataclass(frozen=True)
+class EpisodeEntry:
+    """What the manifest knows of an episode, without opening its shard.
+
+    `index` counts episodes in commit order, `record` within the shard; `noise` is the fraction of
+    steps with injected random actions; `size` is the record's bytes.
+    """
+
+    index: int
+    shard: str
+    record: int
+    task: str
+    expert: str
+    seed: int
+    noise: float
+    steps: int
+    episode_return: float
+    success: bool | None
+    terminated: bool
+    size: int
+    observations: Mapping[str, Leaf]
+    actions: Leaf
+    versions: Mapping[str, str]
+
+    def __reduce__(self):  # mapping proxies cannot be pickled, worker processes need to
+        plain = (dict(v) if isinstance(v, MappingProxyType) else v for v in vars(self).values())
+        return EpisodeEntry, tuple(plain)
+
+    @property
+    def key(self) -> tuple[str, str, int, float]:
+        """What a resumed collection compares: an episode is a function of these."""
+        return self.task, self.expert, self.seed, self.noise
+
+    @staticmethod
+    def to_json(episode: Episode, size: int, noise: float) -> dict[str, Any]:
+        """The manifest's JSON of an episode whose record has `size` bytes."""
+        return {
+            "task": episode.task,
+            "expert": episode.expert,
+            "seed": int(episode.seed),
+            "noise": float(noise),
+            "steps": len(episode),
+            "episode_return": episode.episode_return,
+            "success": None if episode.success is None else bool(episode.success),
+            "terminated": bool(episode.terminated),
+            "size": size,
+            "observations": {key: Leaf.of(values) for key, values in episode.observations.items()},
+            "actions": Leaf.of(episode.actions),
+            "versions": dict(episode.versions),
+        }
+
+    @classmethod
+    def from_json(cls, data: dict[str, Any], index: int, shard: str, record: int) -> EpisodeEntry:
+        """The inverse of `to_json`; KeyError, TypeError or ValueError on anything else."""
+        leaves = {key: _leaf(leaf) for key, leaf in data["observations"].items()}
+        rest = {k: v for k, v in data.items() if k not in ("observations", "actions", "versions")}
+        for name, kind in _SCALARS.items():
+            if not isinstance(rest[name], kind):
+                raise TypeError(f"{name} is {rest[name]!r}")
+        if min(rest["steps"], rest["size"]) < 1:
+            raise ValueError(f"{rest['steps']} steps in {rest['size']} bytes")
+        return cls(
+            index=index,
+            shard=shard,
+            record=record,
+            observations=MappingProxyType(leaves),
+            actions=_leaf(data["actions"]),
+            versions=MappingProxyType(dict(data["versions"])),
+            **rest,
+        )
+
+
+def _leaf(data: list[Any]) -> Leaf:
+    kind, dtype, shape = data
+    return Leaf(str(kind), str(dtype), tuple(int(n) for n in shape))
+
+
+@dataclass(frozen=True)
+class ShardEntry:
+    """A committed shard file: its name inside `shards/`, size and checksums."""
+
+    file: str
+    size: int
+    crc32c: int
+    sha256: str
+
+
+class Manifest:
+    """The parsed manifest; `refresh` reads only what was appended since."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.shards: dict[str, ShardEntry] = {}
+        self.episodes: list[EpisodeEntry] = []
+        self.keys: set[tuple[str, str, int, float]] = set()
+        self.torn_bytes = 0
+        self._offset = 0
+        self._chain = 0
+        self._lines = 0
+
+    def refresh(self) -> None:
+        """Read the lines that were committed since the last call.
+
+        Raises:
+            CorruptShardError: a line is damaged, or the file lost bytes that had been committed.
+        """
+        with open(self.path, "rb") as file:
+            if os.fstat(file.fileno()).st_size < self._offset:
+                raise CorruptShardError(f"{self.path}: committed lines are missing from its end")
+            file.seek(self._offset)
+            *lines, tail = file.read().split(b"\n")
+        for line in lines:
+            self._add(line)
+        # A torn append is a proper prefix of a line. A whole line plus one byte is not: there the
+        # newline itself has changed, and ignoring the tail would lose a committed shard.
+        if tail and self._parse(tail[:-1]):
+            raise CorruptShardError(f"{self.path}: line {self._lines + 1} has a changed last byte")
+        self.torn_bytes = len(tail)
+
+    def _parse(self, line: bytes) -> tuple[int, bytes] | None:
+        match = _LINE.fullmatch(line)
+        if match is None or google_crc32c.extend(self._chain, match[2]) != int(match[1], 16):
+            return None
+        return int(match[1], 16), match[2]
+
+    def _add(self, line: bytes) -> None:
+        where = f"{self.path}: line {self._lines + 1}"
+        parsed = self._parse(line)
+        if parsed is None:
+            raise CorruptShardError(
+                f"{where} has changed: its checksum does not fit. Restore the file from a copy, or "
+                "collect the corpus again into another folder"
+            )
+        chain, body = parsed
+        try:
+            data = json.loads(body)
+            file, size, crc32c = data["file"], data["size"], data["crc32c"]
+            shard = ShardEntry(file, int(size), int(crc32c), str(data["sha256"]))
+            if not isinstance(file, str) or not _SHARD_NAME.fullmatch(file) or file in self.shards:
+                raise ValueError(f"{file!r} is not a new file name inside the corpus")
+            first = len(self.episodes)
+            episodes = [
+                EpisodeEntry.from_json(episode, first + record, file, record)
+                for record, episode in enumerate(data["episodes"])
+            ]
+        except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as e:
+            raise CorruptShardError(f"{where} is not a shard: {e}") from e
+        self.shards[file] = shard
+        self.episodes += episodes
+        self.keys.update(episode.key for episode in episodes)
+        self._offset += len(line) + 1
+        self._chain, self._lines = chain, self._lines + 1
+
+    @contextmanager
+    def locked(self) -> Iterator[int]:
+        """Hold the writers' lock, up to date; yields the file descriptor to append through."""
+        descriptor = os.open(self.path, os.O_RDWR | os.O_APPEND)
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX)
+            self.refresh()
+            yield descriptor
+        finally:
+            os.close(descriptor)
+
+    def append(self, descriptor: int, shard: ShardEntry, episodes: list[dict[str, Any]]) -> None:
+        """Commit a shard: returns once its line is on the disk. Needs the lock of `locked`."""
+        body = json.dumps({**vars(shard), "episodes": episodes}, separators=(",", ":")).encode()
+        checksum = google_crc32c.extend(self._chain, body)
+        line = b'{"crc32c":"%08x","shard":%s}\n' % (checksum, body)
+        if self.torn_bytes:
+            logger.warning(
+                "%s: cut off %d bytes that an interrupted writer left", self.path, self.torn_bytes
+            )
+            os.ftruncate(descriptor, self._offset)
+        try:
+            left = memoryview(line)
+            while left:
+                left = left[os.write(descriptor, left) :]
+            os.fsync(descriptor)
+        except BaseException:
+            os.ftruncate(descriptor, self._offset)
+            raise
+        self.refresh()

@@ -1,0 +1,45 @@
+"""The exceptions a user can meet. Each message names the value, what was expected and the fix."""
+
+
+class GatoGymError(Exception):
+    """Base of all documented errors; the command line turns it into one line and exit code 2."""
+
+
+class UnknownTaskError(GatoGymError, LookupError):
+    """A task id that no registry knows; the message lists the nearest ids."""
+
+
+class MissingExtraError(GatoGymError, ImportError):
+    """An optional package is not installed; the message names the extra that brings it."""
+
+
+class UnsupportedSpaceError(GatoGymError, TypeError):
+    """A Gymnasium space that has no tokenisation."""
+
+
+class InvalidObservationError(GatoGymError, ValueError):
+    """An observation that does not fit its task: a NaN, a wrong shape, a missing key."""
+
+
+class InvalidEpisodeError(GatoGymError, ValueError):
+    """An episode whose parts contradict each other."""
+
+
+class CorruptShardError(GatoGymError, ValueError):
+    """A corpus file whose bytes are not the ones that were committed."""
+
+
+class CorruptCheckpointError(GatoGymError, ValueError):
+    """A checkpoint folder that is incomplete or whose bytes changed."""
+
+
+class PromptError(GatoGymError, ValueError):
+    """A prompt that does not belong to the task, or is empty."""
+
+
+class TrainingError(GatoGymError, RuntimeError):
+    """Training cannot go on, e.g. a non-finite loss; names the batch's episodes."""
+
+
+class CorpusPathError(GatoGymError, OSError):
+    """A path that holds no corpus, or one of a newer format; the message says what to do."""

@@ -1,0 +1,1 @@
+"""Playing, scoring, showing: the rollout loop, its observers, videos and scores."""

@@ -1,0 +1,83 @@
+"""Tokens -> vectors: id table, patch network, local and patch positions (section 2.2, appendix C).
+
+Shapes: L tokens, P patch marks, U distinct patches, D width.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from gato_gym.config import ModelConfig
+from gato_gym.tokenizers.image import POSITION_BINS
+from gato_gym.tokenizers.timestep import LOCAL_ROWS
+from gato_gym.tokenizers.vocabulary import PATCH, Vocabulary
+
+# Cells per side of the grid on which the residual block works.
+GRID = 4
+GROUPS = 32
+
+
+class PatchNetwork(nn.Module):
+    """One pre-activation residual block per 16 x 16 patch (appendix C.2: GroupNorm 32, GELU).
+
+    The paper gives no kernel sizes. A 4 x 4 convolution of stride 4 makes the block's grid: at full
+    resolution the block alone would cost more than a whole transformer layer of the bundled size. A
+    1 x 1 convolution then keeps F features per cell, so that the projection stays below 1 M parameters
+    at width 2048.
+    """
+
+    def __init__(self, config: ModelConfig) -> None:
+        super().__init__()
+        channels, side = config.patch_channels, 16 // GRID
+        self.stem = nn.Conv2d(3, channels, side, stride=side)
+        self.norm1 = nn.GroupNorm(GROUPS, channels)
+        self.conv1 = nn.Conv2d(channels, channels, 3, padding=1)
+        self.norm2 = nn.GroupNorm(GROUPS, channels)
+        self.conv2 = nn.Conv2d(channels, channels, 3, padding=1)
+        self.squeeze = nn.Conv2d(channels, config.patch_features, 1)
+        self.project = nn.Linear(config.patch_features * GRID * GRID, config.width)
+
+    def forward(self, patches: Tensor) -> Tensor:
+        """(U, 16, 16, 3) uint8 -> (U, D). Pixels go to [-1, 1] and are divided by 4 (section 2.1)."""
+        x = (patches.to(self.stem.weight.dtype) / 127.5 - 1.0) / 4.0
+        x = self.stem(x.movedim(-1, 1))
+        y = self.conv1(functional.gelu(self.norm1(x)))
+        x = x + self.conv2(functional.gelu(self.norm2(y)))
+        return self.project(self.squeeze(x).flatten(1))
+
+
+class Embedding(nn.Module):
+    """One parameterised embedding of all modalities; `ids.weight` is also the output projection."""
+
+    def __init__(self, config: ModelConfig) -> None:
+        super().__init__()
+        self.ids = nn.Embedding(Vocabulary(config.text_size).size, config.width)
+        self.local = nn.Embedding(LOCAL_ROWS, config.width)
+        self.rows = nn.Embedding(POSITION_BINS, config.width)
+        self.columns = nn.Embedding(POSITION_BINS, config.width)
+        self.patches = PatchNetwork(config)
+
+    def forward(
+        self, ids: Tensor, local: Tensor, patches: Tensor, pixels: Tensor, positions: Tensor
+    ) -> Tensor:
+        """Vectors of all tokens.
+
+        Args:
+            ids: (..., L) int64, -1 where a patch stands.
+            local: (..., L) int64, row of the local position table.
+            patches: (U, 16, 16, 3) uint8, distinct patches: most of a video repeats itself.
+            pixels: (P,) int64, which of them stands at each -1 mark, in order.
+            positions: (P, 2) int64, row and column index of each mark.
+
+        Returns:
+            (..., L, D)
+        """
+        x = self.ids(ids.clamp(min=0))
+        if len(pixels):
+            drawn = functional.embedding(pixels, self.patches(patches))
+            drawn = drawn + self.rows(positions[:, 0]) + self.columns(positions[:, 1])
+            where = (ids == PATCH).flatten().nonzero().squeeze(1)
+            x = x.flatten(0, -2).index_copy(0, where, drawn.to(x.dtype)).view_as(x)
+        return x + self.local(local)

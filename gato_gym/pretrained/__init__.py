@@ -1,0 +1,1 @@
+"""The bundled weights with all that acting needs, their card and their scorecard."""

@@ -1,0 +1,69 @@
+"""Text <-> SentencePiece ids (section 2.1). Byte fallback, so that any string round-trips.
+
+The paper does not say which SentencePiece model it used; ours is BPE with identity normalisation.
+"""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Iterable
+from pathlib import Path
+
+import numpy as np
+import sentencepiece
+
+from gato_gym.errors import CorruptCheckpointError
+
+
+class TextTokenizer:
+    """A SentencePiece model held as its serialized bytes, so that it pickles and travels."""
+
+    def __init__(self, model: bytes) -> None:
+        self.model = model
+        self._processor = sentencepiece.SentencePieceProcessor()
+        try:
+            self._processor.LoadFromSerializedProto(model)
+        except RuntimeError as error:
+            raise CorruptCheckpointError(
+                f"not a SentencePiece model ({len(model)} bytes): {error}"
+            ) from error
+
+    @classmethod
+    def load(cls, path: str | Path) -> TextTokenizer:
+        """Read a .model file."""
+        return cls(Path(path).read_bytes())
+
+    @classmethod
+    def train(cls, sentences: Iterable[str], size: int) -> TextTokenizer:
+        """Fit at most `size` pieces (at least 512: 256 bytes and the characters) to the sentences."""
+        target = io.BytesIO()
+        sentencepiece.SentencePieceTrainer.train(
+            sentence_iterator=iter(sentences),
+            model_writer=target,
+            vocab_size=size,
+            model_type="bpe",
+            byte_fallback=True,
+            hard_vocab_limit=False,
+            normalization_rule_name="identity",
+            remove_extra_whitespaces=False,
+            add_dummy_prefix=False,
+            allow_whitespace_only_pieces=True,
+            minloglevel=2,
+        )
+        return cls(target.getvalue())
+
+    @property
+    def size(self) -> int:
+        """Number of pieces; ids are [0, size)."""
+        return self._processor.vocab_size()
+
+    def encode(self, text: str) -> np.ndarray:
+        """(n,) int32 ids."""
+        return np.asarray(self._processor.encode(text), np.int32)
+
+    def decode(self, ids: Iterable[int]) -> str:
+        """The string; inverse of `encode`."""
+        return self._processor.decode([int(i) for i in ids])
+
+    def __reduce__(self) -> tuple[type, tuple[bytes]]:
+        return TextTokenizer, (self.model,)

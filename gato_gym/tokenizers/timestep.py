@@ -1,0 +1,277 @@
+"""A step <-> tokens: the one copy of tokenisation, used by training and by acting.
+
+A step is [observation tokens, separator, action tokens] (appendix B). Observation items stand in
+lexicographic key order, each by its own rule:
+
+    text        SentencePiece ids, at most TEXT_SLOT of them
+    image       one PATCH marker per 16 x 16 patch, raster order; the pixels travel beside the ids
+    discrete    the integers, row-major, unshifted
+    continuous  mu-law bins, row-major, + V
+
+Shapes below: T steps, N observation slots + 1 separator, A action numbers, P patches per step.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from gato_gym.envs.images import resize_image
+from gato_gym.errors import InvalidObservationError, UnsupportedSpaceError
+from gato_gym.tokenizers import continuous
+from gato_gym.tokenizers.image import patch_intervals, patchify
+from gato_gym.tokenizers.text import TextTokenizer
+from gato_gym.tokenizers.vocabulary import BINS, DISCRETE_VALUES, PAD, PATCH, Vocabulary
+from gato_gym.types import PATCH_SIDE, ObservationSpec, TaskSpec, flatten_observation
+
+TEXT_SLOT = 64
+
+# Rows of the local position table (appendix C.3): 512 for observation tokens, then one shared by all
+# action tokens and one for the separator.
+OBSERVATION_ROWS = 512
+ACTION_ROW = 512
+SEPARATOR_ROW = 513
+LOCAL_ROWS = 514
+
+
+@dataclass(frozen=True)
+class TokenSequence:
+    """Tokens in order, N of them, with P image patches among them.
+
+    ids        (N,) int32, PATCH (-1) where an image patch stands
+    local      (N,) int16, row of the local position table
+    targets    (N,) int32, the id the loss wants *at this token*: text and action tokens; else -1
+    patches    (P, 16, 16, 3) uint8, in the order of the PATCH marks
+    intervals  (P, 4) int16, see `image.patch_intervals`
+    """
+
+    ids: np.ndarray
+    local: np.ndarray
+    targets: np.ndarray
+    patches: np.ndarray
+    intervals: np.ndarray
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+
+class StepTokenizer:
+    """Tokenises the steps of one task.
+
+    Raises:
+        UnsupportedSpaceError: the observation needs more than 512 tokens, or has text but no text
+            model is given.
+    """
+
+    def __init__(
+        self, spec: TaskSpec, vocabulary: Vocabulary, text: TextTokenizer | None = None
+    ) -> None:
+        self.spec, self.vocabulary, self.text = spec, vocabulary, text
+        self._items = tuple(sorted(spec.observations, key=lambda item: item.key))
+        widths = [self._width(item) for item in self._items]
+        self.observation_slots = sum(widths)
+        if self.observation_slots > OBSERVATION_ROWS:
+            raise UnsupportedSpaceError(
+                f"{spec.id}: one observation takes {self.observation_slots} tokens, the model has "
+                f"{OBSERVATION_ROWS} positions: pass a smaller image_size= to gato_gym.make"
+            )
+        if text is None and any(item.kind == "text" for item in self._items):
+            raise UnsupportedSpaceError(f"{spec.id} observes text: pass a TextTokenizer")
+        if text is not None and text.size > vocabulary.text_size:
+            raise ValueError(f"text model of {text.size} pieces, vocabulary of {vocabulary.text_size}")
+        intervals = [patch_intervals(*i.shape[:2]) for i in self._items if i.kind == "image"]
+        self.intervals = np.concatenate([np.zeros((0, 4), np.int16), *intervals])
+        kinds = [np.full(w, item.kind == "text") for item, w in zip(self._items, widths, strict=True)]
+        self._is_text = np.concatenate([np.zeros(0, bool), *kinds])
+        offset = vocabulary.continuous_start if spec.action.kind == "continuous" else 0
+        sizes = spec.action.n or (BINS,) * spec.action.size
+        self.legal_ids = np.array([(offset, offset + n) for n in sizes], np.int64)
+        """(A, 2): the half-open id range of each action number."""
+
+    @property
+    def patches_per_step(self) -> int:
+        """P."""
+        return len(self.intervals)
+
+    @property
+    def tokens_per_step(self) -> int:
+        """Tokens of a whole step; an upper bound where there is text."""
+        return self.observation_slots + 1 + self.spec.action.size
+
+    @staticmethod
+    def _width(item: ObservationSpec) -> int:
+        if item.kind == "text":
+            return TEXT_SLOT
+        if item.kind == "image":
+            return item.shape[0] * item.shape[1] // PATCH_SIDE**2
+        return int(np.prod(item.shape, dtype=int))
+
+    def observation_ids(
+        self, observations: Mapping[str, np.ndarray], first_step: int = 0
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Tokens of T observations: ids (T, N) int32 with separator, patches (T, P, 16, 16, 3) uint8.
+
+        Args:
+            observations: key -> (T, ...) array, as in an `Episode`.
+            first_step: number of the first one, for error messages.
+
+        Raises:
+            InvalidObservationError: a missing key, a wrong shape, a non-finite or illegal number;
+                names the task, the key and the step.
+        """
+        ids, patches = [], []
+        for item in self._items:
+            if item.key not in observations:
+                raise InvalidObservationError(
+                    f"{self.spec.id}: observation has no {item.key!r}; it has {sorted(observations)}"
+                )
+            values = np.asarray(observations[item.key])
+            encode = getattr(self, f"_encode_{item.kind}")
+            encoded = encode(item, values, first_step)
+            if item.kind == "image":
+                patches.append(encoded)
+                encoded = np.full(encoded.shape[:2], PATCH, np.int32)
+            ids.append(encoded)
+        steps = len(ids[0])
+        ids.append(np.full((steps, 1), self.vocabulary.separator, np.int32))
+        empty = np.zeros((steps, 0, PATCH_SIDE, PATCH_SIDE, 3), np.uint8)
+        stacked = np.concatenate(patches, axis=1) if patches else empty
+        return np.concatenate(ids, axis=1), stacked
+
+    def _fail(self, item: ObservationSpec, step: int, problem: str) -> None:
+        raise InvalidObservationError(f"{self.spec.id}: {item.key!r} at step {step} {problem}")
+
+    def _flat(self, item: ObservationSpec, values: np.ndarray, first_step: int) -> np.ndarray:
+        if values.shape[1:] != item.shape:
+            self._fail(item, first_step, f"has shape {values.shape[1:]}, expected {item.shape}")
+        return values.reshape(len(values), -1)
+
+    def _encode_continuous(
+        self, item: ObservationSpec, values: np.ndarray, first_step: int
+    ) -> np.ndarray:
+        flat = self._flat(item, values, first_step).astype(np.float64)
+        finite = np.isfinite(flat).all(axis=1)
+        if not finite.all():
+            step = int(np.argmin(finite))
+            self._fail(item, first_step + step, f"is not finite: {flat[step]}")
+        return continuous.to_bins(continuous.mu_law(flat)) + np.int32(
+            self.vocabulary.continuous_start
+        )
+
+    def _encode_discrete(
+        self, item: ObservationSpec, values: np.ndarray, first_step: int
+    ) -> np.ndarray:
+        flat = self._flat(item, values, first_step)
+        legal = ((flat >= 0) & (flat < DISCRETE_VALUES)).all(axis=1)
+        if not legal.all():
+            step = int(np.argmin(legal))
+            self._fail(item, first_step + step, f"must lie in [0, {DISCRETE_VALUES}): {flat[step]}")
+        return flat.astype(np.int32)
+
+    def _encode_image(
+        self, item: ObservationSpec, values: np.ndarray, first_step: int
+    ) -> np.ndarray:
+        if values.dtype != np.uint8 or values.ndim != 4 or values.shape[-1] != 3:
+            self._fail(
+                item,
+                first_step,
+                f"must be uint8 (height, width, 3), got {values.dtype} {values.shape[1:]}",
+            )
+        if values.shape[1:] != item.shape:
+            self._fail(item, first_step, f"has size {values.shape[1:3]}, expected {item.shape[:2]}")
+        return patchify(values)
+
+    def _encode_text(
+        self, item: ObservationSpec, values: np.ndarray, first_step: int
+    ) -> np.ndarray:
+        assert self.text is not None
+        rows = np.full((len(values), TEXT_SLOT), PAD, np.int32)
+        for row, sentence in zip(rows, values, strict=True):
+            ids = self.text.encode(str(sentence))[:TEXT_SLOT]
+            row[: len(ids)] = ids
+        return rows
+
+    def action_ids(self, actions: np.ndarray) -> np.ndarray:
+        """(T, ...) actions -> (T, A) int32 ids."""
+        flat = np.asarray(actions).reshape(len(actions), -1)
+        if self.spec.action.kind == "continuous":
+            ids = continuous.to_bins(flat) + self.vocabulary.continuous_start
+        else:
+            ids = flat
+        low, high = self.legal_ids.T
+        if flat.shape[1] != self.spec.action.size or (ids < low).any() or (ids >= high).any():
+            raise InvalidObservationError(
+                f"{self.spec.id}: actions of shape {flat.shape} do not fit {self.spec.action}"
+            )
+        return ids.astype(np.int32)
+
+    def decode_action(self, ids: np.ndarray) -> np.ndarray:
+        """(..., A) ids -> (..., A) float32 bin centres or int64 values; exact inverse on ids."""
+        low = self.legal_ids[:, 0]
+        if self.spec.action.kind == "continuous":
+            return continuous.from_bins(np.asarray(ids) - low)
+        return (np.asarray(ids) - low).astype(np.int64)
+
+    def sequence(
+        self,
+        observations: Mapping[str, np.ndarray],
+        actions: np.ndarray,
+        expert_actions: np.ndarray,
+        first_step: int = 0,
+    ) -> TokenSequence:
+        """T whole steps as one token sequence (section 2.1); targets are the expert's actions."""
+        observed, patches = self.observation_ids(observations, first_step)
+        ids = np.concatenate([observed, self.action_ids(actions)], axis=1)
+        targets = np.full_like(ids, -1)
+        text = np.flatnonzero(self._is_text)
+        targets[:, text] = ids[:, text]
+        targets[:, observed.shape[1] :] = self.action_ids(expert_actions)
+        keep = ids != PAD
+        return TokenSequence(
+            ids=ids[keep],
+            local=np.broadcast_to(self._local(ids), ids.shape)[keep],
+            targets=targets[keep],
+            patches=patches.reshape(-1, *patches.shape[2:]),
+            intervals=np.tile(self.intervals, (len(ids), 1)),
+        )
+
+    def _local(self, ids: np.ndarray) -> np.ndarray:
+        """Local position rows of (T, >= N + 1) ids; PAD slots take no position."""
+        slots = self.observation_slots
+        local = np.full(ids.shape, ACTION_ROW, np.int16)
+        local[:, :slots] = np.cumsum(ids[:, :slots] != PAD, axis=1) - 1
+        local[:, slots] = SEPARATOR_ROW
+        return local
+
+    def prepare(self, observation: Any) -> dict[str, np.ndarray]:
+        """A raw observation of the task as key -> array without a step axis.
+
+        Images of another size than the spec's (a plain `gymnasium.make` environment) are resized
+        exactly as `gato_gym.make` does.
+        """
+        flat = flatten_observation(observation)
+        for item in self._items:
+            value = flat.get(item.key)
+            if item.kind == "image" and isinstance(value, np.ndarray) and value.ndim == 3:
+                flat[item.key] = resize_image(value, (item.shape[0], item.shape[1]))
+        return {key: np.asarray(value) for key, value in flat.items()}
+
+    def observe(self, observation: Any, step: int = 0) -> TokenSequence:
+        """One observation with its separator, for acting; no targets."""
+        batch = {key: value[None] for key, value in self.prepare(observation).items()}
+        ids, patches = self.observation_ids(batch, step)
+        return self.from_ids(ids[0], patches[0])
+
+    def from_ids(self, ids: np.ndarray, patches: np.ndarray) -> TokenSequence:
+        """The sequence of already tokenised (N,) ids with (P, 16, 16, 3) patches."""
+        keep = ids != PAD
+        return TokenSequence(
+            ids=ids[keep],
+            local=self._local(ids[None])[0][keep],
+            targets=np.full(int(keep.sum()), -1, np.int32),
+            patches=patches,
+            intervals=self.intervals,
+        )

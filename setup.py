@@ -1,0 +1,65 @@
+"""Packaging. This file is the only place that knows the folder mapping.
+
+`envs/` and `agents/` are real top-level folders of the repository, imported as `gato_gym.envs` and
+`gato_gym.agents`: both bare names belong to other projects on PyPI, so a wheel must never carry
+them. Install with a plain `pip install -e .` (setuptools' default editable mode).
+"""
+
+from setuptools import find_packages, setup
+
+ROOTS = {"gato_gym": "gato_gym", "gato_gym.envs": "envs", "gato_gym.agents": "agents"}
+
+packages = []
+for name, folder in ROOTS.items():
+    packages += [name, *(f"{name}.{child}" for child in find_packages(folder))]
+
+EXTRAS = {
+    "atari": ["ale-py>=0.12"],
+    "mujoco": ["mujoco>=3.11,<4"],
+    "experts": ["stable-baselines3>=2.9,<3"],
+    "minari": ["minari>=0.5.4"],
+}
+
+setup(
+    packages=packages,
+    package_dir=ROOTS,
+    include_package_data=False,  # what ships beside the code is listed here
+    package_data={
+        "gato_gym": ["py.typed"],
+        "gato_gym.pretrained": ["**/*"],
+        "gato_gym.envs": ["*.json", "**/*.xml"],
+        "gato_gym.agents": ["experts/weights/*/*"],
+    },
+    install_requires=[
+        "numpy>=2",
+        "torch>=2.13,<3",
+        "gymnasium>=1.4,<2",
+        "array-record>=0.8.6",
+        "grain>=0.2.18",
+        "zstandard>=0.25",
+        "google-crc32c>=1.9",
+        "safetensors>=0.8",
+        "huggingface_hub>=2.4",
+        "sentencepiece>=0.2.3",
+        "tyro>=1.0.17",
+        "pillow>=12",
+        "av>=18",
+        "imageio>=2.38",
+        "scipy>=1.17",
+        "tensorboard>=2.21",
+        "tqdm>=4.70",
+    ],
+    extras_require={
+        **EXTRAS,
+        "all": sorted({requirement for extra in EXTRAS.values() for requirement in extra}),
+        "dev": [
+            "pytest>=9",
+            "pytest-xdist>=3.8",
+            "hypothesis>=6.170",
+            "ruff>=0.17",
+            "mypy>=2.4",
+            "build>=1.3",
+        ],
+    },
+    entry_points={"console_scripts": ["gato-gym = gato_gym.cli:main"]},
+)

@@ -1,0 +1,127 @@
+"""The rollout loop and the recorder on it."""
+
+import gymnasium
+import numpy as np
+import pytest
+from gymnasium import spaces
+
+from gato_gym.errors import UnsupportedSpaceError
+from gato_gym.evaluation.observers import EpisodeRecorder, flat_action, package_versions
+from gato_gym.evaluation.rollout import rollout
+from gato_gym.testing import TOY_TASK, ToyExpert, make_toy
+
+
+class Diary:
+    """Writes down the order of events."""
+
+    def __init__(self):
+        self.events = []
+
+    def reset(self, env):
+        self.events.append("agent.reset")
+
+    def act(self, obs, deterministic=True):
+        self.events.append(f"act {deterministic}")
+        return 1
+
+    def on_reset(self, env, obs, info, seed):
+        self.events.append(f"reset {seed}")
+
+    def on_step(self, env, action, obs, reward, terminated, truncated, info):
+        self.events.append(f"step {action} {terminated} {truncated}")
+
+    def on_episode_end(self, result):
+        self.events.append(f"end {result.seed}")
+
+
+def test_order_of_events():
+    diary = Diary()
+    env = gymnasium.make("CartPole-v1", max_episode_steps=2)
+    rollout(env, diary, episodes=2, seed=7, observers=[diary], deterministic=False)
+    episode = ["act False", "step 1 False False", "act False", "step 1 False True"]
+    assert diary.events == [
+        *["agent.reset", "reset 7", *episode, "end 7"],
+        *["agent.reset", "reset 8", *episode, "end 8"],
+    ]
+
+
+def test_results():
+    first, second = rollout(make_toy(), ToyExpert(), episodes=2, seed=3)
+    assert (first.seed, second.seed) == (3, 4)
+    assert first.success is True and first.terminated and first.seconds > 0
+    again = rollout(make_toy(), ToyExpert(), episodes=1, seed=4)[0]
+    assert (again.episode_return, again.length) == (second.episode_return, second.length)
+
+
+def test_no_success_signal_is_none_and_truncation_is_not_termination():
+    env = gymnasium.make("CartPole-v1", max_episode_steps=3)
+    (result,) = rollout(env, Diary(), episodes=1, seed=0)
+    assert (result.success, result.terminated, result.length) == (None, False, 3)
+    assert result.episode_return == 3.0
+
+
+class Reusing(gymnasium.Env):
+    """Writes every observation into the same array, as some simulators do."""
+
+    observation_space = spaces.Box(0, 9, (1,), np.float32)
+    action_space = spaces.Discrete(2)
+
+    def reset(self, *, seed=None, options=None):
+        self.buffer = np.zeros(1, np.float32)
+        return self.buffer, {}
+
+    def step(self, action):
+        self.buffer += 1
+        return self.buffer, 0.0, bool(self.buffer[0] == 4), False, {}
+
+
+def test_the_recorder_copies_observations():
+    episodes = []
+    recorder = EpisodeRecorder("r", Diary(), "d", episodes.append)
+    rollout(Reusing(), Diary(), episodes=1, seed=0, observers=[recorder])
+    (episode,) = episodes
+    assert episode.observations["observation"][:, 0].tolist() == [0, 1, 2, 3, 4]
+
+
+def test_the_recorder_keeps_the_experts_action():
+    class Clumsy(ToyExpert):
+        def act(self, obs, deterministic=True):
+            self.last_expert_action = super().act(obs)
+            return 1
+
+    episodes, agent = [], Clumsy()
+    recorder = EpisodeRecorder(TOY_TASK, agent, "clumsy", episodes.append)
+    rollout(make_toy(), agent, episodes=2, seed=0, observers=[recorder])
+    assert [e.seed for e in episodes] == [0, 1]
+    assert set(episodes[0].actions.tolist()) == {1}
+    assert 1 not in episodes[0].expert_actions.tolist()
+    assert episodes[0].versions.keys() == {"gato_gym", "gymnasium"}
+
+
+@pytest.mark.parametrize(
+    ("space", "action", "dtype", "value"),
+    [
+        (spaces.Discrete(3), np.int64(2), np.int64, 2),
+        (spaces.MultiDiscrete([2, 2]), np.array([1, 0], np.int32), np.int64, [1, 0]),
+        (spaces.MultiBinary(2), np.array([1, 0], np.int8), np.int64, [1, 0]),
+        (spaces.Box(-1, 1, (1, 2)), np.array([[0.5, -1]]), np.float32, [0.5, -1.0]),
+    ],
+)
+def test_actions_as_stored(space, action, dtype, value):
+    flat = flat_action(space, action)
+    assert flat.dtype == dtype
+    assert flat.tolist() == value
+
+
+def test_an_action_that_cannot_be_stored():
+    with pytest.raises(UnsupportedSpaceError, match="Text"):
+        flat_action(spaces.Text(3), "abc")
+
+
+def test_versions_name_the_environments_package():
+    pytest.importorskip("ale_py")
+    from gato_gym import envs
+
+    env = envs.make("ALE/Boxing-v5")
+    assert package_versions(env).keys() == {"gato_gym", "gymnasium", "ale-py"}
+    env.close()
