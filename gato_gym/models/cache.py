@@ -5,7 +5,7 @@ not care in which order slots stand, so sliding costs nothing: a slot is overwri
 has fallen out. What a token may see is one number, the first visible position; `visible_start` is
 the rule, and training on packed windows, recomputation and acting share it.
 
-Shapes: layers, B rows, H heads, C slots, K key size.
+Shapes: B rows, of which R are written, T new tokens, H heads, C slots, K key size.
 """
 
 from __future__ import annotations
@@ -48,51 +48,70 @@ class StepWindow:
 
 
 class KeyValueCache:
-    """Keys and values of the last `context` tokens of B rows, for one model."""
+    """Keys and values of the newest tokens of B rows, for one model.
+
+    Args:
+        config: of the model.
+        rows: B.
+        slack: slots beyond the context: at least the tokens that one `extend` call appends, as the
+            first of them may still see what the last of them pushes out.
+    """
 
     def __init__(
         self,
         config: ModelConfig,
         rows: int,
+        slack: int,
         device: torch.device | str = "cpu",
         dtype: torch.dtype = torch.float32,
     ) -> None:
-        self.capacity = config.context
-        shape = (config.layers, rows, config.heads, config.context, config.width // config.heads)
+        self.capacity = config.context + slack
+        shape = (config.layers, rows, config.heads, self.capacity, config.width // config.heads)
         self.keys = torch.zeros(shape, device=device, dtype=dtype)
         self.values = torch.zeros(shape, device=device, dtype=dtype)
         # Position of the token in each slot; -1 = empty.
-        self.positions = torch.full((rows, config.context), -1, device=device)
+        self.positions = torch.full((rows, self.capacity), -1, device=device)
         self.length = torch.zeros(rows, dtype=torch.long, device=device)
 
-    def place(self, tokens: int, first_visible: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Take slots for `tokens` new tokens in every row.
+    def place(self, rows: Tensor, first_visible: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Take slots for T new tokens in each of some rows.
 
         Args:
-            tokens: T.
-            first_visible: (B,) the first position these tokens may see.
+            rows: (R,) which rows.
+            first_visible: (R, T) the first position that each new token may see.
 
         Returns:
-            positions (B, T), slots (B, T) and the mask (B, 1, T, C), True where a slot is visible.
+            positions (R, T), slots (R, T) and the mask (R, 1, T, C), True where a slot is visible.
         """
-        positions = self.length[:, None] + torch.arange(tokens, device=self.length.device)
+        tokens = first_visible.shape[1]
+        positions = self.length[rows, None] + torch.arange(tokens, device=rows.device)
         slots = positions % self.capacity
-        self.positions.scatter_(1, slots, positions)
-        self.length += tokens
-        held = self.positions[:, None, :]
-        mask = (held <= positions[:, :, None]) & (held >= first_visible[:, None, None])
+        self.positions[rows[:, None], slots] = positions
+        self.length[rows] += tokens
+        held = self.positions[rows, None, :]
+        mask = (held <= positions[:, :, None]) & (held >= first_visible[:, :, None])
         return positions, slots, mask[:, None]
 
-    def write(self, layer: int, slots: Tensor, keys: Tensor, values: Tensor) -> tuple[Tensor, Tensor]:
-        """Store (B, H, T, K) keys and values of one layer; returns all slots' (B, H, C, K)."""
-        index = slots[:, None, :, None].expand_as(keys)
-        self.keys[layer].scatter_(2, index, keys.to(self.keys.dtype))
-        self.values[layer].scatter_(2, index, values.to(self.values.dtype))
-        return self.keys[layer], self.values[layer]
+    def write(
+        self, layer: int, rows: Tensor, slots: Tensor, keys: Tensor, values: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        """Store (R, H, T, K) keys and values of one layer; returns all slots' (R, H, C, K)."""
+        where = (rows[:, None], slice(None), slots)
+        held = self.keys[layer], self.values[layer]
+        for table, new in zip(held, (keys, values), strict=True):
+            table[where] = new.transpose(1, 2).to(table.dtype)
+        if len(rows) == len(self.length):
+            return held
+        return held[0][rows], held[1][rows]
 
-    def copy_row(self, row: int, source: KeyValueCache, source_row: int = 0) -> None:
-        """Make `row` a copy of another cache's row: starts an episode from a shared prompt."""
-        self.keys[:, row] = source.keys[:, source_row]
-        self.values[:, row] = source.values[:, source_row]
-        self.positions[row] = source.positions[source_row]
-        self.length[row] = source.length[source_row]
+    def copy_row(self, row: int, source: KeyValueCache) -> None:
+        """Make `row` a copy of a one-row cache: starts an episode from a shared prompt."""
+        self.keys[:, row] = source.keys[:, 0]
+        self.values[:, row] = source.values[:, 0]
+        self.positions[row] = source.positions[0]
+        self.length[row] = source.length[0]
+
+    def clear_row(self, row: int) -> None:
+        """Forget a row's tokens."""
+        self.positions[row] = -1
+        self.length[row] = 0

@@ -5,7 +5,6 @@ Shapes: L tokens, P patch marks, U distinct patches, D width.
 
 from __future__ import annotations
 
-import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
@@ -74,7 +73,8 @@ class Embedding(nn.Module):
         Returns:
             (..., L, D)
         """
-        x = self.ids(ids.clamp(min=0))
+        # The table is small for the output; times sqrt(D) it has the residual stream's scale.
+        x = self.ids(ids.clamp(min=0)) * self.ids.embedding_dim**0.5
         if len(pixels):
             drawn = functional.embedding(pixels, self.patches(patches))
             drawn = drawn + self.rows(positions[:, 0]) + self.columns(positions[:, 1])

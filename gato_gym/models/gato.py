@@ -13,6 +13,9 @@ Shapes: B rows, L tokens, Q target positions per row, D width, H heads, K key si
 
 from __future__ import annotations
 
+import math
+from collections.abc import Callable
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
@@ -20,8 +23,11 @@ from torch.nn import functional
 from gato_gym.config import ModelConfig
 from gato_gym.models.cache import KeyValueCache
 from gato_gym.models.embedding import Embedding
+from gato_gym.tokenizers.vocabulary import BINS, Vocabulary
 
 ROTARY_BASE = 10_000.0
+
+Store = Callable[[int, Tensor, Tensor], tuple[Tensor, Tensor]]
 
 
 def rotary_angles(positions: Tensor, key_size: int) -> tuple[Tensor, Tensor]:
@@ -42,6 +48,19 @@ def visible_mask(first_visible: Tensor) -> Tensor:
     index = torch.arange(first_visible.shape[1], device=first_visible.device)
     mask = (index <= index[:, None]) & (index >= first_visible[:, :, None])
     return mask[:, None]
+
+
+def smooth_rows(bins: int, width: int, std: float) -> Tensor:
+    """(bins, width) start of the continuous ids: random Fourier features of the bin's centre.
+
+    Neighbouring bins start out similar. With independent rows a model learns each of the 1024 bins
+    from scratch.
+    """
+    centres = torch.linspace(-1 + 1 / bins, 1 - 1 / bins, bins)[:, None]
+    # From half a turn over the whole range to a tenth of a turn per bin.
+    frequencies = torch.exp(torch.empty(width).uniform_(math.log(math.pi / 2), math.log(300.0)))
+    phases = torch.empty(width).uniform_(0, 2 * math.pi)
+    return std * math.sqrt(2) * torch.cos(frequencies * centres + phases)
 
 
 class Block(nn.Module):
@@ -75,17 +94,18 @@ class Block(nn.Module):
         angles: tuple[Tensor, Tensor],
         mask: Tensor,
         queries: Tensor | None = None,
-        cache: KeyValueCache | None = None,
-        slots: Tensor | None = None,
+        store: Store | None = None,
     ) -> Tensor:
-        """(B, L, D) -> (B, L, D), or (B, Q, D) at the positions `queries` (B, Q) where given."""
+        """(B, L, D) -> (B, L, D), or (B, Q, D) at the positions `queries` (B, Q) where given.
+
+        `store` keeps the new keys and values and returns all that can be attended to.
+        """
         cos, sin = angles
         normed = self.norm1(x)
         key, value = (self._heads(part) for part in self.key_value(normed).chunk(2, dim=-1))
         key = rotate(key, cos, sin)
-        if cache is not None:
-            assert slots is not None
-            key, value = cache.write(self.layer, slots, key, value)
+        if store is not None:
+            key, value = store(self.layer, key, value)
         if queries is not None:
             x, normed = (_take(part, queries) for part in (x, normed))
             rows = queries[:, None, :, None]
@@ -114,18 +134,28 @@ class Gato(nn.Module):
         self.init_weights()
 
     def init_weights(self) -> None:
-        """Every parameter's start.
+        """Every parameter's start; d = width.
 
-        Matrices and tables: normal 0.02; projections back into the residual stream (`out`, `down`):
-        normal 0.02 / sqrt(2 layers); convolutions: PyTorch's default; norms: 1 and 0.
+        id table: normal 0.02, used as it is for the output and times sqrt(d) for the input; the rows
+        of the continuous bins: smooth in the bin's value (see `smooth_rows`). Other tables: normal
+        0.02 sqrt(d), so that what a token is and where it stands weigh the same. Matrices: normal
+        fan_in^-1/2; projections back into the residual stream (`out`, `down`) divided by
+        sqrt(2 layers). Convolutions: PyTorch's default; norms 1 and 0.
         """
+        vocabulary = Vocabulary(self.config.text_size)
         for name, module in self.named_modules():
-            if isinstance(module, nn.Linear | nn.Embedding):
-                last = name.rsplit(".", 1)[-1]
-                scale = (2 * self.config.layers) ** -0.5 if last in ("out", "down") else 1.0
+            last = name.rsplit(".", 1)[-1]
+            if isinstance(module, nn.Embedding):
+                scale = 1.0 if last == "ids" else self.config.width**0.5
                 nn.init.normal_(module.weight, std=0.02 * scale)
-                if isinstance(module, nn.Linear) and module.bias is not None:
+            elif isinstance(module, nn.Linear):
+                scale = (2 * self.config.layers) ** -0.5 if last in ("out", "down") else 1.0
+                nn.init.normal_(module.weight, std=scale * module.in_features**-0.5)
+                if module.bias is not None:
                     nn.init.zeros_(module.bias)
+        with torch.no_grad():
+            rows = slice(vocabulary.continuous_start, vocabulary.separator)
+            self.embedding.ids.weight[rows] = smooth_rows(BINS, self.config.width, std=0.02)
 
     def parameter_count(self) -> int:
         """Number of parameters, the tied table once."""
@@ -170,6 +200,7 @@ class Gato(nn.Module):
     def extend(
         self,
         cache: KeyValueCache,
+        rows: Tensor,
         ids: Tensor,
         local: Tensor,
         patches: Tensor,
@@ -177,19 +208,24 @@ class Gato(nn.Module):
         positions: Tensor,
         first_visible: Tensor,
     ) -> Tensor:
-        """Append T tokens to every row of the cache; logits (B, V) after the last of them.
+        """Append T tokens to R rows of the cache, changed in place; logits (R, V) after the last.
 
         Args:
-            cache: changed in place.
-            ids, local: (B, T).
-            patches, pixels, positions: as in `forward`.
-            first_visible: (B,) the first position these tokens may see.
+            cache: of this model.
+            rows: (R,) int64, which rows, ascending.
+            ids, local: (R, T) int64.
+            patches, pixels, positions: distinct patches and where they stand, see `Embedding`.
+            first_visible: (R, T) int64, the first position each token may see.
         """
         x = self.embedding(ids, local, patches, pixels, positions)
-        index, slots, mask = cache.place(ids.shape[1], first_visible)
+        index, slots, mask = cache.place(rows, first_visible)
         angles = rotary_angles(index, self.config.width // self.config.heads)
         last = torch.full((len(ids), 1), ids.shape[1] - 1, device=ids.device)
+
+        def store(layer: int, keys: Tensor, values: Tensor) -> tuple[Tensor, Tensor]:
+            return cache.write(layer, rows, slots, keys, values)
+
         for block in self.blocks[:-1]:
-            x = block(x, angles, mask, cache=cache, slots=slots)
-        x = self.blocks[-1](x, angles, mask, last, cache, slots)
+            x = block(x, angles, mask, store=store)
+        x = self.blocks[-1](x, angles, mask, last, store)
         return self.logits(self.norm(x[:, 0]))

@@ -14,6 +14,8 @@ import sentencepiece
 
 from gato_gym.errors import CorruptCheckpointError
 
+SPACE_MARK = "\u2581"
+
 
 class TextTokenizer:
     """A SentencePiece model held as its serialized bytes, so that it pickles and travels."""
@@ -59,7 +61,11 @@ class TextTokenizer:
 
     def encode(self, text: str) -> np.ndarray:
         """(n,) int32 ids."""
-        return np.asarray(self._processor.encode(text), np.int32)
+        # SentencePiece holds a space as U+2581, so that character itself travels as its bytes.
+        first, *rest = (self._processor.encode(part) for part in text.split(SPACE_MARK))
+        for part in rest:
+            first += [self._processor.piece_to_id(f"<0x{b:02X}>") for b in SPACE_MARK.encode()] + part
+        return np.asarray(first, np.int32)
 
     def decode(self, ids: Iterable[int]) -> str:
         """The string; inverse of `encode`."""

@@ -1,0 +1,81 @@
+"""Which agent plays: what the options `--agent`, `--checkpoint` and `--no-prompt` mean."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any, Literal
+
+from gato_gym import envs
+from gato_gym.agents import Agent, RandomAgent
+from gato_gym.errors import UnknownTaskError
+
+AgentKind = Literal["gato", "expert", "random"]
+
+
+class WithoutPrompt:
+    """An agent that starts each episode without a demonstration."""
+
+    def __init__(self, agent: Any) -> None:
+        self._agent = agent
+        self.checkpoint = f"{agent.checkpoint} (no prompt)"
+
+    def reset(self, env: Any) -> None:
+        """Begin an episode."""
+        self._agent.reset(env, prompt=None)
+
+    def act(self, obs: Any, deterministic: bool = True) -> Any:
+        """The agent's action."""
+        return self._agent.act(obs, deterministic=deterministic)
+
+
+def load_player(
+    kind: AgentKind, task: str, *, checkpoint: str | None, prompt: bool, seed: int
+) -> tuple[Agent, str | None]:
+    """The agent and its name in reports (None: it knows its own name).
+
+    Raises:
+        ValueError: an option that the kind of agent does not have.
+        UnknownTaskError: the task has no expert.
+    """
+    if kind != "gato":
+        if checkpoint is not None:
+            raise ValueError(f"--checkpoint is for --agent gato, not for --agent {kind}")
+        if not prompt:
+            raise ValueError(f"--no-prompt is for --agent gato, not for --agent {kind}")
+    if kind == "random":
+        return RandomAgent(seed), "random"
+    if kind == "expert":
+        from gato_gym.agents.experts import expert_ids, load_expert
+
+        expert = envs.task_spec(task).expert
+        if expert is None:
+            raise UnknownTaskError(f"{task} has no expert; there are {', '.join(expert_ids())}")
+        return load_expert(expert), expert
+    agent = load_gato(checkpoint)
+    return (agent if prompt else WithoutPrompt(agent)), None
+
+
+def load_gato(checkpoint: str | None) -> Any:
+    """The bundled agent, or the one of a folder or Hub id."""
+    from gato_gym.agents.gato import GatoAgent
+
+    return GatoAgent.from_pretrained(checkpoint)
+
+
+def print_json(value: Any) -> None:
+    """JSON on stdout, on one line, as machines and line-wise tools want it."""
+    print(json.dumps(value, allow_nan=False))
+
+
+def write_json(path: Path, value: Any) -> None:
+    """The same into a file, readable, complete or not at all."""
+    import os
+
+    path.parent.mkdir(parents=True, exist_ok=True)
+    part = path.with_name(f".{path.name}.part")
+    try:
+        part.write_text(json.dumps(value, indent=1, allow_nan=False) + "\n", encoding="utf-8")
+        os.replace(part, path)
+    finally:
+        part.unlink(missing_ok=True)

@@ -1,0 +1,76 @@
+"""Write a video of an agent at play.
+
+example:
+    gato-gym record --task ALE/Boxing-v5 --out boxing.mp4
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from gato_gym import envs
+from gato_gym.cli.players import AgentKind, load_player, print_json
+from gato_gym.evaluation.progress import ProgressBar
+from gato_gym.evaluation.scores import evaluate
+from gato_gym.evaluation.video import VideoObserver
+
+
+@dataclass(frozen=True)
+class Options:
+    """Who plays what, and where the video goes."""
+
+    task: str
+    """Task id."""
+    out: Path
+    """The mp4 file; with more than one episode, -<seed> is put before .mp4."""
+    episodes: int = 1
+    """Videos, one per episode."""
+    seed: int = 7000
+    """Seed of the first episode; episode i has seed + i."""
+    agent: AgentKind = "gato"
+    """Who plays: the model, the task's expert, or uniformly random actions."""
+    checkpoint: str | None = None
+    """Folder or Hub id of the model; default is the bundled one."""
+    prompt: bool = True
+    """Start without a demonstration prompt."""
+    fps: float | None = None
+    """Frames per second; default is the task's own."""
+    json: bool = False
+    """Print JSON."""
+
+
+def run(options: Options) -> int:
+    """Play and write."""
+    if options.out.suffix != ".mp4":
+        raise ValueError(f"--out must end in .mp4, got {options.out}")
+    envs.make(options.task).close()
+    agent, name = load_player(
+        options.agent,
+        options.task,
+        checkpoint=options.checkpoint,
+        prompt=options.prompt,
+        seed=options.seed,
+    )
+    # The observer fills in {seed}; braces of the path itself are doubled.
+    template = str(options.out).replace("{", "{{").replace("}", "}}")
+    if options.episodes > 1:
+        template = f"{template.removesuffix('.mp4')}-{{seed}}.mp4"
+    video = VideoObserver(template, fps=options.fps)
+    with video, ProgressBar(options.task, options.episodes) as bar:
+        score = evaluate(
+            options.task,
+            agent,
+            episodes=options.episodes,
+            seed=options.seed,
+            observers=[video, bar],
+            checkpoint=name,
+            render_mode="rgb_array",
+        )
+    files = [str(path) for path in video.paths]
+    if options.json:
+        print_json(score.to_json() | {"files": files})
+    else:
+        for file, value in zip(files, score.returns, strict=True):
+            print(f"{file}: return {value:g}")
+    return 0

@@ -1,0 +1,191 @@
+"""How well an agent plays: mean return with a bootstrap interval, and the expert-normalised score.
+
+Normalised (paper section 4.1): 0 is random play, 1 the expert that made the data. It is linear in
+the return, so intervals of the one are intervals of the other.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+from scipy import stats
+
+from gato_gym import envs
+from gato_gym.agents import Agent
+from gato_gym.evaluation.rollout import EpisodeResult, Observer, rollout
+from gato_gym.types import TaskSpec
+
+RESAMPLES = 9999
+CONFIDENCE = 0.95
+
+
+@dataclass(frozen=True)
+class Score:
+    """How `episodes` episodes with seeds `seed`, `seed` + 1, ... went.
+
+    ci95           95 % interval of the mean return
+    random, expert the reference returns, None where nobody measured them
+    normalized     None unless both references are known and the expert is above random
+    success_rate   None where the task reports no success
+    checkpoint     who played: a checkpoint's name, an expert's id or "random"
+    """
+
+    task: str
+    episodes: int
+    seed: int
+    mean_return: float
+    ci95: tuple[float, float]
+    random: float | None
+    expert: float | None
+    normalized: float | None
+    success_rate: float | None
+    checkpoint: str
+    steps_per_second: float
+    mean_length: float
+    returns: tuple[float, ...]
+
+    def to_json(self) -> dict[str, Any]:
+        """A JSON-ready dict."""
+        return asdict(self) | {"ci95": list(self.ci95), "returns": list(self.returns)}
+
+
+def evaluate(
+    task: str,
+    agent: Agent,
+    *,
+    episodes: int,
+    seed: int,
+    observers: Sequence[Observer] = (),
+    deterministic: bool = True,
+    checkpoint: str | None = None,
+    **env_kwargs: Any,
+) -> Score:
+    """Play a task and score it.
+
+    Args:
+        task: a task id.
+        agent: who plays.
+        episodes: how many; episode i starts from `env.reset(seed=seed + i)`.
+        seed: the first one.
+        observers: watch the episodes, e.g. a `VideoObserver`.
+        deterministic: passed to `agent.act`.
+        checkpoint: the agent's name in the score; default its `checkpoint` or `id` attribute.
+        env_kwargs: passed to `gato_gym.envs.make`, e.g. render_mode="rgb_array".
+
+    Raises:
+        UnknownTaskError, MissingExtraError: see `gato_gym.make`.
+    """
+    if episodes < 1:
+        raise ValueError(f"episodes must be at least 1, got {episodes}")
+    env = envs.make(task, **env_kwargs)
+    try:
+        spec = envs.task_spec(env)
+        results = rollout(
+            env,
+            agent,
+            episodes=episodes,
+            seed=seed,
+            observers=observers,
+            deterministic=deterministic,
+        )
+    finally:
+        env.close()
+    return score(spec, results, checkpoint or agent_name(agent))
+
+
+def score(spec: TaskSpec, results: Sequence[EpisodeResult], checkpoint: str) -> Score:
+    """The score of episodes that were played already, at least one, in order of their seeds."""
+    returns = [result.episode_return for result in results]
+    successes = [result.success for result in results if result.success is not None]
+    steps = sum(result.length for result in results)
+    mean = float(np.mean(returns))
+    return Score(
+        task=spec.id,
+        episodes=len(results),
+        seed=results[0].seed,
+        mean_return=mean,
+        ci95=bootstrap_interval(returns),
+        random=spec.random_score,
+        expert=spec.expert_score,
+        normalized=normalize(mean, spec.random_score, spec.expert_score),
+        success_rate=float(np.mean(successes)) if successes else None,
+        checkpoint=checkpoint,
+        steps_per_second=steps / max(sum(result.seconds for result in results), 1e-9),
+        mean_length=steps / len(results),
+        returns=tuple(returns),
+    )
+
+
+def agent_name(agent: Agent) -> str:
+    """How reports call an agent: its `checkpoint` or `id`, else its class."""
+    for attribute in ("checkpoint", "id"):
+        name = getattr(agent, attribute, None)
+        if name:
+            return str(name)
+    return type(agent).__name__
+
+
+def normalize(value: float, random: float | None, expert: float | None) -> float | None:
+    """(value - random) / (expert - random); None where the expert is not known to be above random."""
+    if random is None or expert is None or not expert > random:
+        return None
+    return (value - random) / (expert - random)
+
+
+def bootstrap_interval(values: Sequence[float]) -> tuple[float, float]:
+    """95 % percentile bootstrap of the mean; the same for the same values.
+
+    A constant sample, or a single value, gives an interval of no width.
+    """
+    if min(values) == max(values):
+        return float(values[0]), float(values[0])
+    interval = stats.bootstrap(
+        (np.asarray(values, np.float64),),
+        np.mean,
+        n_resamples=RESAMPLES,
+        confidence_level=CONFIDENCE,
+        method="percentile",
+        rng=np.random.default_rng(0),
+    ).confidence_interval
+    return float(interval.low), float(interval.high)
+
+
+def summarize(scores: Iterable[Score], domains: Mapping[str, str]) -> dict[str, dict[str, Any]]:
+    """Normalised scores by domain: {"mean", "iqm", "ci95", "count"}.
+
+    Args:
+        scores: of several tasks.
+        domains: task -> domain.
+
+    Returns:
+        Per domain the mean over its tasks with its 95 % interval (episodes are resampled within
+        each task), and the interquartile mean over all their episodes, as rliable does. `count` is
+        the number of tasks with a normalised score; where it is 0 the rest is None.
+    """
+    groups: dict[str, list[Score]] = {}
+    for one in scores:
+        groups.setdefault(domains[one.task], []).append(one)
+    return {domain: _domain(group) for domain, group in sorted(groups.items())}
+
+
+def _domain(group: Sequence[Score]) -> dict[str, Any]:
+    normalized = [
+        (np.array(one.returns) - one.random) / (one.expert - one.random)
+        for one in group
+        if one.normalized is not None and one.random is not None and one.expert is not None
+    ]
+    if not normalized:
+        return {"mean": None, "iqm": None, "ci95": None, "count": 0}
+    rng = np.random.default_rng(0)
+    # One task at a time: (resamples, episodes) indices of it, averaged at once.
+    means = [v[rng.integers(len(v), size=(RESAMPLES, len(v)))].mean(axis=1) for v in normalized]
+    low, high = np.percentile(np.mean(means, axis=0), [2.5, 97.5])
+    return {
+        "mean": float(np.mean([values.mean() for values in normalized])),
+        "iqm": float(stats.trim_mean(np.concatenate(normalized), 0.25)),
+        "ci95": [float(low), float(high)],
+        "count": len(normalized),
+    }

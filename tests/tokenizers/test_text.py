@@ -1,0 +1,64 @@
+"""Any string comes back; the model travels as bytes."""
+
+import pickle
+
+import numpy as np
+import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
+
+from gato_gym.errors import CorruptCheckpointError
+from gato_gym.tokenizers.text import TextTokenizer
+
+SENTENCES = ["go left", "go right", "put the red block on the blue one", "what is on the table?"]
+
+
+@pytest.fixture(scope="module")
+def text():
+    return TextTokenizer.train(SENTENCES * 20, 512)
+
+
+@given(st.text())
+@example("")
+@example(" ")
+@example("  two  spaces ")
+@example("\n\t\r\0")
+@example("naïve ☃ 日本 \U0001f916")
+@example("a\u2581b")
+@example("<unk><s></s><0x41>")
+def test_any_string_round_trips(text, string):
+    ids = text.encode(string)
+    assert ids.dtype == np.int32
+    assert text.decode(ids) == string
+    assert ((ids >= 0) & (ids < text.size)).all()
+
+
+def test_known_words_are_shorter_than_bytes(text):
+    assert len(text.encode("put the red block")) < len("put the red block")
+    assert len(text.encode("日")) == 3  # three bytes of UTF-8
+
+
+def test_size_is_bounded(text):
+    assert 256 < text.size <= 512
+
+
+def test_pickling(text):
+    copy = pickle.loads(pickle.dumps(text))
+    assert copy.model == text.model
+    assert copy.encode("go left ☃").tolist() == text.encode("go left ☃").tolist()
+
+
+def test_load(text, tmp_path):
+    path = tmp_path / "text.model"
+    path.write_bytes(text.model)
+    assert TextTokenizer.load(path).model == text.model
+
+
+def test_training_is_deterministic(text):
+    assert TextTokenizer.train(SENTENCES * 20, 512).model == text.model
+
+
+@pytest.mark.parametrize("damage", [lambda m: b"", lambda m: b"no model", lambda m: m[: len(m) // 2]])
+def test_damaged_model(text, damage):
+    with pytest.raises(CorruptCheckpointError, match="not a SentencePiece model"):
+        TextTokenizer(damage(text.model))
