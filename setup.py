@@ -25,8 +25,7 @@ setup(
     package_dir=ROOTS,
     include_package_data=False,  # what ships beside the code is listed here
     package_data={
-        "gato_gym": ["py.typed"],
-        "gato_gym.pretrained": ["**/*"],
+        "gato_gym": ["py.typed", "pretrained/**/*"],
         "gato_gym.envs": ["*.json", "**/*.xml"],
         "gato_gym.agents": ["experts/weights/*/*"],
     },
@@ -34,6 +33,7 @@ setup(
         "numpy>=2",
         "torch>=2.13,<3",
         "gymnasium>=1.4,<2",
+        "pygame>=2.6",  # Gymnasium's classic control draws with it
         "array-record>=0.8.6",
         "grain>=0.2.18",
         "zstandard>=0.25",

@@ -1,7 +1,7 @@
 """GatoAgent: the network as something that acts (paper section 2.4).
 
-An action is decoded number by number with a key/value cache; ids outside the action space are masked
-out. Beyond the context the oldest whole steps fall out, the prompt's first.
+An action is decoded number by number with a key/value cache; ids outside the action space are
+masked out. Beyond the context the oldest whole steps fall out, the prompt's first.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ import numpy as np
 import torch
 from huggingface_hub import PyTorchModelHubMixin
 
+import gato_gym
 from gato_gym import envs
 from gato_gym.data.records import decode
 from gato_gym.errors import InvalidObservationError, PromptError, UnknownTaskError
@@ -28,7 +29,7 @@ from gato_gym.tokenizers.vocabulary import Vocabulary
 from gato_gym.training.bundle import Bundle, load_bundle, save_bundle
 from gato_gym.types import Episode, TaskSpec, flatten_observation
 
-BUNDLED = Path(__file__).parents[1] / "gato_gym" / "pretrained"
+BUNDLED = Path(gato_gym.__file__).with_name("pretrained")
 
 # Share of the context that a prompt may take; what is left holds the episode's first steps.
 PROMPT_SHARE = 0.5
@@ -200,7 +201,7 @@ class GatoAgent(
             state = self._start(len(observations))
         elif len(state.rows) != len(observations):
             raise ValueError(
-                f"state is of {len(state.rows)} environments, the observation of {len(observations)}"
+                f"state is of {len(state.rows)} environments, observation of {len(observations)}"
             )
         else:
             starts = np.broadcast_to(
@@ -262,7 +263,9 @@ class GatoAgent(
         room = int(self.config.context * PROMPT_SHARE)
         steps = min(len(prompt), max(1, room // tokenizer.tokens_per_step))
         streams = TokenStreams(self.model, tokenizer, 1)
-        ids, patches = tokenizer.observation_ids({k: v[:steps] for k, v in prompt.observations.items()})
+        ids, patches = tokenizer.observation_ids(
+            {k: v[:steps] for k, v in prompt.observations.items()}
+        )
         actions = tokenizer.action_ids(prompt.actions[:steps])
         for step in range(steps):
             streams.observe([tokenizer.from_ids(ids[step], patches[step])])

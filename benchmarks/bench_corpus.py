@@ -21,9 +21,9 @@ from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
-from gato_gym.agents import RandomAgent
 
 from gato_gym import envs
+from gato_gym.agents import RandomAgent
 from gato_gym.data.corpus import Corpus
 from gato_gym.evaluation.observers import EpisodeRecorder
 from gato_gym.evaluation.rollout import rollout

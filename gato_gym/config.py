@@ -117,7 +117,7 @@ class TrainConfig:
 
     steps            optimiser steps
     batch            rows of `context` tokens per step
-    learning_rate    peak; linear warm-up from 1e-7 over `warmup` steps, cosine to a tenth at `steps`
+    learning_rate    peak; linear from 1e-7 over `warmup` steps, then cosine to a tenth at `steps`
     warmup           steps; -1 = the paper's share of the run, 1.5 %
     weight_decay     on matrices only
     clip             gradient norm limit; 0 = off (the paper mentions none)

@@ -36,7 +36,9 @@ class ObservationSpec:
 
     def __post_init__(self) -> None:
         if self.kind == "image":
-            sides_fit = len(self.shape) == 3 and all(s and s % PATCH_SIDE == 0 for s in self.shape[:2])
+            sides_fit = len(self.shape) == 3 and all(
+                s and s % PATCH_SIDE == 0 for s in self.shape[:2]
+            )
             if not sides_fit or self.shape[2] != 3:
                 raise InvalidObservationError(
                     f"image {self.key!r} has shape {self.shape}; expected (height, width, 3) with "
@@ -58,7 +60,9 @@ class ActionSpec:
 
     def __post_init__(self) -> None:
         if self.kind == "discrete" and (len(self.n) != self.size or min(self.n, default=0) < 1):
-            raise ValueError(f"a discrete action of {self.size} numbers needs as many sizes, got {self.n}")
+            raise ValueError(
+                f"a discrete action of {self.size} numbers needs as many sizes, got {self.n}"
+            )
         if self.kind == "continuous" and self.n:
             raise ValueError("a continuous action has no n")
 
@@ -90,15 +94,24 @@ class TaskSpec:
     def to_json(self) -> dict[str, Any]:
         """A JSON-ready dict; `TaskSpec.from_json` is its inverse."""
         return {
-            **{k: getattr(self, k) for k in self.__dataclass_fields__ if k not in ("observations", "action")},
+            **{
+                k: getattr(self, k)
+                for k in self.__dataclass_fields__
+                if k not in ("observations", "action")
+            },
             "observations": [
                 {"key": o.key, "kind": o.kind, "shape": list(o.shape)} for o in self.observations
             ],
-            "action": {"kind": self.action.kind, "size": self.action.size, "n": list(self.action.n)},
+            "action": {
+                "kind": self.action.kind,
+                "size": self.action.size,
+                "n": list(self.action.n),
+            },
         }
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> TaskSpec:
+        """Inverse of `to_json`."""
         plain = {k: v for k, v in data.items() if k not in ("observations", "action")}
         observations = tuple(
             ObservationSpec(o["key"], o["kind"], tuple(o["shape"])) for o in data["observations"]
@@ -120,7 +133,9 @@ def flatten_observation(observation: Any, prefix: str = "") -> dict[str, Any]:
         return {prefix or ROOT_KEY: observation}
     flat: dict[str, Any] = {}
     for key in observation:
-        flat.update(flatten_observation(observation[key], f"{prefix}/{key}" if prefix else str(key)))
+        flat.update(
+            flatten_observation(observation[key], f"{prefix}/{key}" if prefix else str(key))
+        )
     return dict(sorted(flat.items()))
 
 
@@ -128,10 +143,10 @@ def flatten_observation(observation: Any, prefix: str = "") -> dict[str, Any]:
 class Episode:
     """One episode, immutable and checked when built. T steps:
 
-    observations    key -> (T + 1, ...) array (uint8 images, floats, ints, or str for text); the last
-                    entry is the observation after the last action
-    actions         (T,) int64 or (T, n) int64 for discrete, (T, n) float32 in [-1, 1] for continuous:
-                    what the environment executed (before any sticky repeat of its own)
+    observations    key -> (T + 1, ...) array (uint8 images, floats, ints, or str for text); the
+                    last entry is the observation after the last action
+    actions         (T,) or (T, n) int64 for discrete, (T, n) float32 in [-1, 1] for continuous: what
+                    the environment executed (before any sticky repeat of its own)
     expert_actions  same shape: what the expert would have done; equal to `actions` unless noise was
                     injected. These are the training targets, `actions` are the context
     rewards         (T,) float64
@@ -183,7 +198,9 @@ class Episode:
             elif values.min() < 0:
                 fail(f"discrete {name} must not be negative")
         object.__setattr__(self, "expert_actions", experts)
-        object.__setattr__(self, "observations", MappingProxyType(dict(sorted(self.observations.items()))))
+        object.__setattr__(
+            self, "observations", MappingProxyType(dict(sorted(self.observations.items())))
+        )
         object.__setattr__(self, "versions", MappingProxyType(dict(self.versions)))
         for values in (self.actions, experts, self.rewards, *self.observations.values()):
             values.setflags(write=False)

@@ -23,6 +23,14 @@ VERBS = {
     "bench": "measure speed against a reference in the same run",
 }
 
+_BAD_PATHS = (
+    FileNotFoundError,
+    FileExistsError,
+    NotADirectoryError,
+    IsADirectoryError,
+    PermissionError,
+)
+
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one verb and return the exit code; wrong options raise SystemExit(2)."""
@@ -53,9 +61,15 @@ def _usage() -> str:
 
 def _run(verb: str, arguments: list[str]) -> int:
     import tyro
+    from gymnasium.error import DependencyNotInstalled
 
     from gato_gym.errors import GatoGymError
 
+    # Nothing here opens a window; pygame looks for a display otherwise, and greets on stdout, which
+    # belongs to --json. grain misses jax aloud, which it does not need.
+    os.environ.setdefault("SDL_VIDEODRIVER", "dummy")
+    os.environ.setdefault("PYGAME_HIDE_SUPPORT_PROMPT", "1")
+    logging.getLogger("absl").setLevel(logging.ERROR)
     logging.basicConfig(level=logging.WARNING, format="%(message)s")
     module = importlib.import_module(f"gato_gym.cli.{verb}")
     options = tyro.cli(
@@ -76,11 +90,7 @@ def _run(verb: str, arguments: list[str]) -> int:
         # The reader of our output went away (`| head`); there is nobody to tell.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
-    except (GatoGymError, ValueError) as error:
-        return _told(verb, error, 2)
-    except (FileNotFoundError, FileExistsError, NotADirectoryError, IsADirectoryError) as error:
-        return _told(verb, error, 2)
-    except PermissionError as error:
+    except (GatoGymError, ValueError, DependencyNotInstalled, *_BAD_PATHS) as error:
         return _told(verb, error, 2)
     except OSError as error:
         return _told(verb, error, 1)

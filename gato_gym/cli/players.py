@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 from typing import Any, Literal
 
@@ -70,8 +71,6 @@ def print_json(value: Any) -> None:
 
 def write_json(path: Path, value: Any) -> None:
     """The same into a file, readable, complete or not at all."""
-    import os
-
     path.parent.mkdir(parents=True, exist_ok=True)
     part = path.with_name(f".{path.name}.part")
     try:

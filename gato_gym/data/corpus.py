@@ -158,7 +158,7 @@ class Corpus:
             present = ", ".join(self.tasks()) or "nothing"
             raise UnknownTaskError(
                 f"{str(self.path)!r} has no episode of {task!r}; it holds {present}. "
-                f"Collect some: gato-gym collect --task {task} --out {self.path}"
+                f"Collect some: gato-gym collect {task} --out {self.path}"
             )
         return chosen
 
@@ -379,4 +379,6 @@ def _no_corpus(root: Path) -> str:
     siblings = root.parent.glob("*/corpus.json") if root.parent.is_dir() else ()
     near = difflib.get_close_matches(root.name, [p.parent.name for p in siblings], n=1)
     hint = f"Did you mean {str(root.parent / near[0])!r}? " if near else ""
-    return f"no corpus at {str(root)!r}: it {what}. {hint}Make one: gato-gym collect --out {root}"
+    return (
+        f"no corpus at {str(root)!r}: it {what}. {hint}Make one: gato-gym collect TASK --out {root}"
+    )

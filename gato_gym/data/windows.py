@@ -1,8 +1,9 @@
 """Episodes -> rows of tokens with a loss mask (paper sections 2.1 to 2.3).
 
-A row of `context` tokens is packed with documents until no step fits. A document is a contiguous cut
-of whole steps, in 25 % of cases after a prompt: whole steps of another episode by the same expert on
-the same task, half of the prompts its end, half anywhere in it. Nothing is attended across documents.
+A row of `context` tokens is packed with documents until no step fits. A document is a contiguous
+cut of whole steps, in 25 % of cases after a prompt: whole steps of another episode by the same
+expert on the same task, half of the prompts its end, half anywhere in it. Nothing is attended
+across documents.
 
 The input of an action token is what was executed, its target what the expert would have done.
 
@@ -24,6 +25,7 @@ from gato_gym.tokenizers.text import TextTokenizer
 from gato_gym.tokenizers.timestep import StepTokenizer, TokenSequence
 from gato_gym.tokenizers.vocabulary import Vocabulary
 from gato_gym.types import TaskSpec
+
 
 @dataclass(frozen=True)
 class Window:
@@ -136,7 +138,9 @@ class WindowSource:
             entry = source.entries[other]
             length = min(int(rng.integers(1, steps // 2 + 1)), entry.steps)
             from_end = rng.random() < 0.5
-            start = entry.steps - length if from_end else int(rng.integers(entry.steps - length + 1))
+            start = (
+                entry.steps - length if from_end else int(rng.integers(entry.steps - length + 1))
+            )
             sequences.append(self._cut(source, tokenizer, other, start, length))
             names.append(f"{entry.task} seed {entry.seed} (prompt)")
             steps -= length

@@ -129,7 +129,7 @@ def agent_name(agent: Agent) -> str:
 
 
 def normalize(value: float, random: float | None, expert: float | None) -> float | None:
-    """(value - random) / (expert - random); None where the expert is not known to be above random."""
+    """(value - random) / (expert - random); None unless the expert is known to be above random."""
     if random is None or expert is None or not expert > random:
         return None
     return (value - random) / (expert - random)

@@ -2,8 +2,8 @@
 
 A ring of `context` slots per row. Keys are stored with rotary positions applied, and attention does
 not care in which order slots stand, so sliding costs nothing: a slot is overwritten when its token
-has fallen out. What a token may see is one number, the first visible position; `visible_start` is
-the rule, and training on packed windows, recomputation and acting share it.
+has fallen out. What a token may see is one number, the first visible position; `StepWindow` is
+the rule that gives it.
 
 Shapes: B rows, of which R are written, T new tokens, H heads, C slots, K key size.
 """
@@ -19,7 +19,7 @@ from gato_gym.config import ModelConfig
 
 
 class StepWindow:
-    """Which whole steps are visible: the oldest fall out once a new one would exceed the context."""
+    """Which whole steps are visible: the oldest fall out when a new one would exceed the context."""
 
     def __init__(self, context: int) -> None:
         self.context = context

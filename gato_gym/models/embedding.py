@@ -23,8 +23,8 @@ class PatchNetwork(nn.Module):
 
     The paper gives no kernel sizes. A 4 x 4 convolution of stride 4 makes the block's grid: at full
     resolution the block alone would cost more than a whole transformer layer of the bundled size. A
-    1 x 1 convolution then keeps F features per cell, so that the projection stays below 1 M parameters
-    at width 2048.
+    1 x 1 convolution then keeps F features per cell, so that the projection stays below 1 M
+    parameters at width 2048.
     """
 
     def __init__(self, config: ModelConfig) -> None:
@@ -39,7 +39,7 @@ class PatchNetwork(nn.Module):
         self.project = nn.Linear(config.patch_features * GRID * GRID, config.width)
 
     def forward(self, patches: Tensor) -> Tensor:
-        """(U, 16, 16, 3) uint8 -> (U, D). Pixels go to [-1, 1] and are divided by 4 (section 2.1)."""
+        """(U, 16, 16, 3) uint8 -> (U, D). Pixels go to [-1, 1], then are divided by 4 (2.1)."""
         x = (patches.to(self.stem.weight.dtype) / 127.5 - 1.0) / 4.0
         x = self.stem(x.movedim(-1, 1))
         y = self.conv1(functional.gelu(self.norm1(x)))

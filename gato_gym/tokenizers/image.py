@@ -1,4 +1,4 @@
-"""Images <-> 16 x 16 patches in raster order, and where each patch lies (section 2.1, appendix C.3).
+"""Images <-> 16 x 16 patches in raster order, and where each lies (section 2.1, appendix C.3).
 
 Patches stay uint8 until the device; they have no ids.
 """
@@ -17,7 +17,9 @@ def patchify(images: np.ndarray) -> np.ndarray:
     *lead, height, width, channels = images.shape
     rows, columns = height // PATCH_SIDE, width // PATCH_SIDE
     if rows * PATCH_SIDE != height or columns * PATCH_SIDE != width:
-        raise ValueError(f"image of {height} x {width}: both sides must be multiples of {PATCH_SIDE}")
+        raise ValueError(
+            f"image of {height} x {width}: both sides must be multiples of {PATCH_SIDE}"
+        )
     grid = images.reshape(*lead, rows, PATCH_SIDE, columns, PATCH_SIDE, channels)
     return np.moveaxis(grid, -3, -4).reshape(
         *lead, rows * columns, PATCH_SIDE, PATCH_SIDE, channels
@@ -36,8 +38,8 @@ def unpatchify(patches: np.ndarray, height: int, width: int) -> np.ndarray:
 def patch_intervals(height: int, width: int) -> np.ndarray:
     """(P, 4) int16: first and last row bin, first and last column bin of each patch, in 0..128.
 
-    Pixel intervals are divided by the image's sides and rounded to 128ths: in an image of 64 rows and
-    80 columns the patch in the second row and third column has rows 32..64 and columns 51..77.
+    Pixel intervals are divided by the image's sides and rounded to 128ths: in an image of 64 rows
+    and 80 columns the patch in the second row and third column has rows 32..64 and columns 51..77.
     """
     rows = np.rint(np.arange(0, height + 1, PATCH_SIDE) / height * POSITION_BINS)
     columns = np.rint(np.arange(0, width + 1, PATCH_SIDE) / width * POSITION_BINS)

@@ -37,7 +37,7 @@ class TextTokenizer:
 
     @classmethod
     def train(cls, sentences: Iterable[str], size: int) -> TextTokenizer:
-        """Fit at most `size` pieces (at least 512: 256 bytes and the characters) to the sentences."""
+        """Fit at most `size` pieces (512 or more: 256 are bytes) to the sentences."""
         target = io.BytesIO()
         sentencepiece.SentencePieceTrainer.train(
             sentence_iterator=iter(sentences),
@@ -64,7 +64,9 @@ class TextTokenizer:
         # SentencePiece holds a space as U+2581, so that character itself travels as its bytes.
         first, *rest = (self._processor.encode(part) for part in text.split(SPACE_MARK))
         for part in rest:
-            first += [self._processor.piece_to_id(f"<0x{b:02X}>") for b in SPACE_MARK.encode()] + part
+            first += [
+                self._processor.piece_to_id(f"<0x{b:02X}>") for b in SPACE_MARK.encode()
+            ] + part
         return np.asarray(first, np.int32)
 
     def decode(self, ids: Iterable[int]) -> str:

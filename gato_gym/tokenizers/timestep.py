@@ -29,8 +29,8 @@ from gato_gym.types import PATCH_SIDE, ObservationSpec, TaskSpec, flatten_observ
 
 TEXT_SLOT = 64
 
-# Rows of the local position table (appendix C.3): 512 for observation tokens, then one shared by all
-# action tokens and one for the separator.
+# Rows of the local position table (appendix C.3): 512 for observation tokens, then one shared by
+# all action tokens and one for the separator.
 OBSERVATION_ROWS = 512
 ACTION_ROW = 512
 SEPARATOR_ROW = 513
@@ -81,10 +81,14 @@ class StepTokenizer:
         if text is None and any(item.kind == "text" for item in self._items):
             raise UnsupportedSpaceError(f"{spec.id} observes text: pass a TextTokenizer")
         if text is not None and text.size > vocabulary.text_size:
-            raise ValueError(f"text model of {text.size} pieces, vocabulary of {vocabulary.text_size}")
+            raise ValueError(
+                f"text model of {text.size} pieces, vocabulary of {vocabulary.text_size}"
+            )
         intervals = [patch_intervals(*i.shape[:2]) for i in self._items if i.kind == "image"]
         self.intervals = np.concatenate([np.zeros((0, 4), np.int16), *intervals])
-        kinds = [np.full(w, item.kind == "text") for item, w in zip(self._items, widths, strict=True)]
+        kinds = [
+            np.full(w, item.kind == "text") for item, w in zip(self._items, widths, strict=True)
+        ]
         self._is_text = np.concatenate([np.zeros(0, bool), *kinds])
         offset = vocabulary.continuous_start if spec.action.kind == "continuous" else 0
         sizes = spec.action.n or (BINS,) * spec.action.size
@@ -112,7 +116,7 @@ class StepTokenizer:
     def observation_ids(
         self, observations: Mapping[str, np.ndarray], first_step: int = 0
     ) -> tuple[np.ndarray, np.ndarray]:
-        """Tokens of T observations: ids (T, N) int32 with separator, patches (T, P, 16, 16, 3) uint8.
+        """Tokens of T observations: ids (T, N + 1) int32, patches (T, P, 16, 16, 3) uint8.
 
         Args:
             observations: key -> (T, ...) array, as in an `Episode`.
@@ -126,7 +130,7 @@ class StepTokenizer:
         for item in self._items:
             if item.key not in observations:
                 raise InvalidObservationError(
-                    f"{self.spec.id}: observation has no {item.key!r}; it has {sorted(observations)}"
+                    f"{self.spec.id}: no {item.key!r} in the observation; it has {sorted(observations)}"
                 )
             values = np.asarray(observations[item.key])
             encode = getattr(self, f"_encode_{item.kind}")

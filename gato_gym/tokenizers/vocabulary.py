@@ -5,8 +5,8 @@
     continuous  [V, V + 1024)
     separator   V + 1024             between observation and action (appendix B)
 
-Two more markers are not ids of the model: an image patch has no id (`PATCH`), and observations whose
-text is shorter than its slot are filled with `PAD`, which is dropped before the model sees them.
+Two more markers are not ids of the model: an image patch has no id (`PATCH`), and observations
+whose text is shorter than its slot are filled with `PAD`, which is dropped on the way to the model.
 """
 
 from __future__ import annotations

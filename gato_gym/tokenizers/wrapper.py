@@ -18,7 +18,7 @@ from gato_gym.types import PATCH_SIDE
 DEFAULT_VOCABULARY = Vocabulary(MODELS["bundle"].text_size)
 
 
-class TokenizeObservation(gym.ObservationWrapper):
+class TokenizeObservation(gym.ObservationWrapper, gym.utils.RecordConstructorArgs):
     """Replaces each observation by its tokens (paper section 2.1).
 
     The observation space is a Dict:
@@ -33,7 +33,9 @@ class TokenizeObservation(gym.ObservationWrapper):
         vocabulary: Vocabulary = DEFAULT_VOCABULARY,
         text: TextTokenizer | None = None,
     ) -> None:
-        super().__init__(env)
+        # So that `env.spec.make()` can build the same stack again.
+        gym.utils.RecordConstructorArgs.__init__(self, vocabulary=vocabulary, text=text)
+        gym.ObservationWrapper.__init__(self, env)
         # `envs.task_spec` finds it here: the spec of the raw observation, not of the tokens.
         self.task_spec = envs.task_spec(env)
         self.tokenizer = StepTokenizer(self.task_spec, vocabulary, text)
@@ -97,7 +99,9 @@ def make(
     return TokenizeObservation(env, vocabulary, text) if tokenize else env
 
 
-def make_vec(id: str, num_envs: int, *, tokenize: bool = True, **kwargs: Any) -> gym.vector.VectorEnv:
+def make_vec(
+    id: str, num_envs: int, *, tokenize: bool = True, **kwargs: Any
+) -> gym.vector.VectorEnv:
     """`num_envs` copies of `make(id)` stepped together, each reset as soon as its episode ends.
 
     Autoreset is Gymnasium's same-step mode, as in Stable-Baselines3.

@@ -99,7 +99,9 @@ def load_bundle(folder: str | Path) -> Bundle:
     except (TypeError, KeyError, ValueError) as error:
         if isinstance(error, CorruptCheckpointError):
             raise
-        raise CorruptCheckpointError(f"{root}: its JSON files are not an agent's: {error}") from error
+        raise CorruptCheckpointError(
+            f"{root}: its JSON files are not an agent's: {error}"
+        ) from error
     model = Gato(config)
     load_weights(model, root / "model.safetensors")
     text = root / "text.model"

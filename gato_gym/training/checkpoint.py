@@ -100,7 +100,9 @@ def load_weights(model: torch.nn.Module, path: Path) -> None:
     expected = {name: tuple(value.shape) for name, value in model.state_dict().items()}
     found = {name: tuple(value.shape) for name, value in tensors.items()}
     if expected != found:
-        differing = sorted(k for k in expected.keys() | found.keys() if expected.get(k) != found.get(k))
+        differing = sorted(
+            k for k in expected.keys() | found.keys() if expected.get(k) != found.get(k)
+        )
         raise CorruptCheckpointError(
             f"{path} does not fit the config beside it: {len(differing)} tensors differ, e.g. "
             f"{differing[0]} is {found.get(differing[0])}, expected {expected.get(differing[0])}"
@@ -122,7 +124,9 @@ def save(
     shutil.rmtree(temporary, ignore_errors=True)
     temporary.mkdir(parents=True)
     try:
-        safetensors.torch.save_file(_contiguous(model.state_dict()), temporary / "model.safetensors")
+        safetensors.torch.save_file(
+            _contiguous(model.state_dict()), temporary / "model.safetensors"
+        )
         moments = _moments(model, optimizer)
         moments["random.cpu"] = torch.get_rng_state()
         if torch.cuda.is_available():
@@ -146,9 +150,7 @@ def checkpoints(root: Path) -> list[Path]:
     return sorted(p for p in root.glob("step-*") if (p / MANIFEST).is_file())
 
 
-def load(
-    folder: Path, model: torch.nn.Module, optimizer: torch.optim.Optimizer
-) -> dict[str, Any]:
+def load(folder: Path, model: torch.nn.Module, optimizer: torch.optim.Optimizer) -> dict[str, Any]:
     """Restore weights, moments and random state; returns state.json.
 
     Raises:
@@ -163,10 +165,12 @@ def load(
         if torch.cuda.is_available():
             torch.cuda.set_rng_state(cuda)
     for name, parameter in model.named_parameters():
-        optimizer.state[parameter] = {
-            kind: tensors[f"{name}.{kind}"].to(parameter.device)
-            for kind in ("step", "exp_avg", "exp_avg_sq")
-        }
+        # What has had no gradient yet has no moments: the patch network, where no task has images.
+        if f"{name}.step" in tensors:
+            optimizer.state[parameter] = {
+                kind: tensors[f"{name}.{kind}"].to(parameter.device)
+                for kind in ("step", "exp_avg", "exp_avg_sq")
+            }
     return read_json(folder / "state.json")
 
 

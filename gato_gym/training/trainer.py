@@ -1,8 +1,8 @@
 """The training loop: windows in, weights out (paper section 2.3, appendix D).
 
 - the loss is the mean cross-entropy over all targets of the batch
-- sample order and schedule are functions of the step, so a resumed run repeats the uninterrupted one
-  bit for bit (same machine, same thread count)
+- sample order and schedule are functions of the step, so a resumed run repeats the uninterrupted
+  one bit for bit (same machine, same thread count)
 - a non-finite loss or gradient stops the run before the optimiser step, and names the episodes
 """
 
@@ -48,7 +48,16 @@ class StepLog:
 
 def to_device(window: Window, device: torch.device) -> dict[str, Tensor]:
     """The arrays of a window as tensors; images stay uint8."""
-    names = ("ids", "local", "first_visible", "queries", "targets", "patches", "pixels", "positions")
+    names = (
+        "ids",
+        "local",
+        "first_visible",
+        "queries",
+        "targets",
+        "patches",
+        "pixels",
+        "positions",
+    )
     return {
         name: torch.from_numpy(np.ascontiguousarray(getattr(window, name))).to(
             device, non_blocking=True
@@ -104,16 +113,28 @@ class Trainer:
         self.step = 0
         self.tokens = 0
         self.seconds = 0.0
-        self._settings = {"model": model_config.to_json(), "train": config.to_json()}
+        if (source.seed, source.prompt_share) != (config.seed, config.prompt_share):
+            raise ValueError(
+                f"the source has seed {source.seed} and prompt_share {source.prompt_share}, the "
+                f"config {config.seed} and {config.prompt_share}: give both the same"
+            )
+        self._settings = {
+            "model": model_config.to_json(),
+            "train": config.to_json(),
+            "mixture": source.mixture.shares,
+        }
         saved = checkpoint.checkpoints(self.folder)
         if saved:
             self._resume(saved[-1])
 
     def _resume(self, folder: Path) -> None:
+        # First, or a damaged state.json would pass for other settings.
+        checkpoint.check_manifest(folder)
         state = checkpoint.read_json(folder / "state.json")
         for part, settings in self._settings.items():
-            changed = {k for k, v in settings.items() if state.get(part, {}).get(k) != v}
-            # A longer run, and what only affects bookkeeping, may differ.
+            known = state.get(part, settings)
+            changed = {k for k in settings.keys() | known.keys() if settings.get(k) != known.get(k)}
+            # The schedule's length and peak, and what only affects bookkeeping, may differ.
             changed -= {"steps", "save_every", "log_every", "loader_threads", "learning_rate"}
             if changed:
                 raise TrainingError(
@@ -134,9 +155,7 @@ class Trainer:
         if self.step >= config.steps:
             return
         writer = SummaryWriter(self.folder / "tensorboard")
-        loader = batches(
-            self.source, config.batch, self.step, config.steps, config.loader_threads
-        )
+        loader = batches(self.source, config.batch, self.step, config.steps, config.loader_threads)
         self.model.train()
         history: list[dict[str, Any]] = []
         began = time.perf_counter()
@@ -156,8 +175,9 @@ class Trainer:
                     history, began = [], time.perf_counter()
                     yield log
                 if self.step % config.save_every == 0 or self.step == config.steps:
+                    paused = time.perf_counter()
                     self.save()
-                    began = time.perf_counter()
+                    began += time.perf_counter() - paused
         finally:
             writer.close()
 

@@ -3,10 +3,10 @@
 import gymnasium
 import numpy as np
 import pytest
-from gato_gym.agents import Agent
-from gato_gym.agents.experts.noise import NoisyExpert
 from gymnasium import spaces
 
+from gato_gym.agents import Agent
+from gato_gym.agents.experts.noise import NoisyExpert
 from gato_gym.errors import UnsupportedSpaceError
 
 

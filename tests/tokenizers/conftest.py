@@ -8,7 +8,9 @@ class KnownText:
     """Encodes the three strings it knows."""
 
     size = 16
-    table = {"go": [7, 8, 9], "x": [5], "": [], "long": list(range(16)) * 5}
+
+    def __init__(self) -> None:
+        self.table = {"go": [7, 8, 9], "x": [5], "": [], "long": list(range(16)) * 5}
 
     def encode(self, text: str) -> np.ndarray:
         return np.array(self.table[text], np.int32)

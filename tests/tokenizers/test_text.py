@@ -58,7 +58,9 @@ def test_training_is_deterministic(text):
     assert TextTokenizer.train(SENTENCES * 20, 512).model == text.model
 
 
-@pytest.mark.parametrize("damage", [lambda m: b"", lambda m: b"no model", lambda m: m[: len(m) // 2]])
+@pytest.mark.parametrize(
+    "damage", [lambda m: b"", lambda m: b"no model", lambda m: m[: len(m) // 2]]
+)
 def test_damaged_model(text, damage):
     with pytest.raises(CorruptCheckpointError, match="not a SentencePiece model"):
         TextTokenizer(damage(text.model))

@@ -60,7 +60,9 @@ PREDICTED = [7, 8, 9, 1024, 1792, 5, 1024, 1024]
 
 
 def spec(*observations, action=None):
-    return replace(SPEC, observations=observations, action=action or ActionSpec("discrete", 1, (3,)))
+    return replace(
+        SPEC, observations=observations, action=action or ActionSpec("discrete", 1, (3,))
+    )
 
 
 @pytest.fixture
@@ -245,7 +247,7 @@ def test_missing_key(tokenizer, key):
 
 def test_more_than_512_observation_tokens():
     StepTokenizer(spec(ObservationSpec("o", "continuous", (512,))), VOCABULARY)
-    with pytest.raises(UnsupportedSpaceError, match="513 tokens.*image_size="):
+    with pytest.raises(UnsupportedSpaceError, match=r"513 tokens.*image_size="):
         StepTokenizer(spec(ObservationSpec("o", "continuous", (513,))), VOCABULARY)
 
 

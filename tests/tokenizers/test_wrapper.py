@@ -37,7 +37,9 @@ def test_observations_are_in_the_space(task):
     env.close()
 
 
-@pytest.mark.parametrize(("task", "tokens", "patches"), zip(TASKS, [5, 21, 23], [0, 20, 0], strict=True))
+@pytest.mark.parametrize(
+    ("task", "tokens", "patches"), list(zip(TASKS, [5, 21, 23], [0, 20, 0], strict=True))
+)
 def test_sizes(task, tokens, patches):
     env = gato_gym.make(task)
     space = env.observation_space

@@ -1,0 +1,109 @@
+"""Let the bundled agent play every task it was trained on, and film it.
+
+    python demos/record.py
+    python demos/record.py --tasks CartPole-v1 --episodes 3 --out videos
+
+Writes, into --out: one mp4 per task (its first episode), contact_sheet.png with one row per task,
+and scores.json. Needs neither a display nor GL.
+"""
+
+import argparse
+import json
+import os
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+# Nothing here opens a window; pygame looks for a display otherwise, and greets on stdout.
+os.environ.setdefault("SDL_VIDEODRIVER", "dummy")
+os.environ.setdefault("PYGAME_HIDE_SUPPORT_PROMPT", "1")
+
+from gato_gym import GatoAgent
+from gato_gym.errors import GatoGymError, UnknownTaskError
+from gato_gym.evaluation.progress import ProgressBar
+from gato_gym.evaluation.scores import Score, evaluate
+from gato_gym.evaluation.video import VideoObserver, contact_sheet
+
+STILLS = 6
+
+
+def slug(task: str) -> str:
+    """The task's file name: "ALE/Boxing-v5" -> "ALE__Boxing-v5"."""
+    return task.replace("/", "__")
+
+
+def record(
+    agent: GatoAgent, tasks: Sequence[str], out: Path, *, episodes: int, seed: int
+) -> list[Score]:
+    """Play each task, write its video, then the contact sheet and the scores."""
+    rows, scores = {}, []
+    for number, task in enumerate(tasks, 1):
+        print(f"[{number}/{len(tasks)}] {task}", flush=True)
+        video = VideoObserver(out / f"{slug(task)}.mp4")
+        with video, ProgressBar(task, episodes) as bar:
+            score = evaluate(
+                task,
+                agent,
+                episodes=episodes,
+                seed=seed,
+                observers=[video, bar],
+                render_mode="rgb_array",
+            )
+        caption = f"{task}   return {score.returns[0]:g}"
+        rows[caption] = video.stills(STILLS)
+        scores.append(score)
+        print(f"      {video.paths[0]}: return {score.returns[0]:g}", flush=True)
+    contact_sheet(rows, out / "contact_sheet.png")
+    part = out / ".scores.json.part"
+    part.write_text(json.dumps([score.to_json() for score in scores], indent=1) + "\n")
+    os.replace(part, out / "scores.json")
+    return scores
+
+
+def table(scores: Sequence[Score]) -> str:
+    """Task, episodes, return, expert, normalised."""
+    lines = [f"{'task':28}{'episodes':>10}{'return':>10}{'expert':>10}{'normalised':>12}"]
+    for score in scores:
+        expert = "-" if score.expert is None else f"{score.expert:.1f}"
+        normalized = "-" if score.normalized is None else f"{score.normalized:.2f}"
+        lines.append(
+            f"{score.task:28}{score.episodes:10}{score.mean_return:10.1f}{expert:>10}"
+            f"{normalized:>12}"
+        )
+    return "\n".join(lines)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Return the exit code."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--episodes", type=int, default=1, help="per task; the first is filmed")
+    parser.add_argument("--seed", type=int, default=7000, help="of the first episode")
+    parser.add_argument("--out", type=Path, default=Path("videos"), help="folder")
+    parser.add_argument("--checkpoint", help="folder or Hub id; default is the bundled agent")
+    parser.add_argument("--tasks", nargs="+", help="default is every task of the checkpoint")
+    options = parser.parse_args(arguments)
+    if options.episodes < 1:
+        parser.error("--episodes must be at least 1")
+    try:
+        agent = GatoAgent.from_pretrained(options.checkpoint)
+        tasks = options.tasks or list(agent.specs)
+        for task in tasks:
+            if task not in agent.specs:
+                raise UnknownTaskError(
+                    f"{task!r} is not a task of this checkpoint; it has {', '.join(agent.specs)}"
+                )
+        scores = record(agent, tasks, options.out, episodes=options.episodes, seed=options.seed)
+    except GatoGymError as error:
+        print(f"record: {error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print(f"record: interrupted; finished videos are in {options.out}", file=sys.stderr)
+        return 130
+    print(f"\n{table(scores)}\n\n{options.out}: videos, contact_sheet.png, scores.json")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

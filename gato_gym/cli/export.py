@@ -1,0 +1,204 @@
+"""A finished run -> an agent's folder: weights, one prompt per task, and the card of the run."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import json
+import platform
+import re
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+
+import gato_gym
+from gato_gym.agents.gato import GatoAgent
+from gato_gym.cli.runlog import RunLog
+from gato_gym.data.corpus import Corpus
+from gato_gym.data.manifest import EpisodeEntry
+from gato_gym.training.trainer import Trainer
+from gato_gym.types import Episode, TaskSpec
+
+PACKAGES = ("torch", "numpy", "gymnasium", "ale-py", "mujoco", "grain", "safetensors")
+CURVE_POINTS = 100
+
+
+def choose_prompts(corpus: Corpus, tasks: Iterable[str]) -> dict[str, Episode]:
+    """Each task's demonstration: its best noise-free episode; ties go to the shortest, then the
+    lowest seed. A task without a noise-free episode gets none."""
+    prompts = {}
+    for task in tasks:
+        clean = [entry for entry in corpus.episodes(task) if entry.noise == 0]
+        if clean:
+            prompts[task] = corpus.read(
+                min(clean, key=lambda entry: (-entry.episode_return, entry.steps, entry.seed))
+            )
+    return prompts
+
+
+def export(
+    trainer: Trainer, specs: dict[str, TaskSpec], log: RunLog, folder: Path, command: str
+) -> dict[str, Any]:
+    """Write the agent of a run and return its card."""
+    corpus = trainer.source.corpus
+    prompts = choose_prompts(corpus, specs)
+    card = make_card(trainer, prompts, log, command)
+    documents = {"card.json": json.dumps(card, indent=1) + "\n", "README.md": readme(card)}
+    agent = GatoAgent(trainer.model, specs, prompts, documents=documents, name=folder.name)
+    agent.save_pretrained(folder)
+    return card
+
+
+def make_card(
+    trainer: Trainer, prompts: dict[str, Episode], log: RunLog, command: str
+) -> dict[str, Any]:
+    """How the weights were made: data, seeds, settings, time, curve, versions."""
+    source = trainer.source
+    steps_tokens = {t.spec.id: t.tokens_per_step for t in source.tokenizers}
+    return {
+        "size": trainer.model.config.size,
+        "parameters": trainer.model.parameter_count(),
+        "steps": trainer.step,
+        "tokens": trainer.tokens,
+        "seconds": round(trainer.seconds, 1),
+        "machine": machine(str(trainer.device)),
+        "command": command,
+        "data": {
+            task: data_card(source.corpus.episodes(task), share, steps_tokens[task])
+            for task, share in source.mixture.shares.items()
+        },
+        "prompts": {
+            task: {"seed": e.seed, "return": e.episode_return, "steps": len(e), "expert": e.expert}
+            for task, e in prompts.items()
+        },
+        "model": trainer.model.config.to_json(),
+        "train": trainer.config.to_json(),
+        "versions": versions(),
+        "curve": thinned(log.lines),
+    }
+
+
+def data_card(
+    entries: Sequence[EpisodeEntry], share: float, tokens_per_step: int
+) -> dict[str, Any]:
+    """What a task was trained on."""
+    groups: dict[tuple[str, float], list[EpisodeEntry]] = {}
+    for entry in entries:
+        groups.setdefault((entry.expert, entry.noise), []).append(entry)
+    steps = sum(entry.steps for entry in entries)
+    return {
+        "share": round(share, 4),
+        "episodes": len(entries),
+        "steps": steps,
+        "tokens": steps * tokens_per_step,
+        "parts": [
+            {
+                "expert": expert,
+                "noise": noise,
+                "episodes": len(group),
+                "seeds": [min(e.seed for e in group), max(e.seed for e in group)],
+                "mean_return": round(sum(e.episode_return for e in group) / len(group), 3),
+            }
+            for (expert, noise), group in sorted(groups.items())
+        ],
+    }
+
+
+def thinned(lines: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+    """At most 100 evenly spaced points of the loss curve, its last among them."""
+    stride = -(-len(lines) // CURVE_POINTS) or 1
+    chosen = list(reversed(lines[::-1][::stride]))
+    names = ("loss", "learning_rate", "tokens_per_second")
+    return [
+        {"step": line["step"], **{name: _rounded(line[name]) for name in names if name in line}}
+        | {
+            part: {task: _rounded(value) for task, value in line[part].items()}
+            for part in ("losses", "accuracy")
+        }
+        for line in chosen
+    ]
+
+
+def _rounded(value: float) -> float:
+    return float(f"{value:.4g}")
+
+
+def versions() -> dict[str, str]:
+    """Of the packages that decide what a run gives."""
+    found = {"gato_gym": gato_gym.__version__, "python": platform.python_version()}
+    for package in PACKAGES:
+        try:
+            found[package] = importlib.metadata.version(package)
+        except importlib.metadata.PackageNotFoundError:
+            continue
+    return found
+
+
+def machine(device: str = "cpu") -> str:
+    """The processor, its cores and the threads in use, for reports."""
+    name = platform.processor() or platform.machine()
+    cpuinfo = Path("/proc/cpuinfo")
+    if cpuinfo.exists():
+        models = re.findall(r"^model name\s*:\s*(.+)$", cpuinfo.read_text(), re.MULTILINE)
+        if models:
+            name = f"{len(models)} x {models[0]}"
+    if device.startswith("cuda"):
+        name = f"{torch.cuda.get_device_name()}, {name}"
+    return f"{name}, {torch.get_num_threads()} threads"
+
+
+def readme(card: dict[str, Any]) -> str:
+    """The model card for people."""
+    rows = [
+        f"| `{task}` | {data['share']:.0%} | {data['episodes']} | {data['steps']:,} | "
+        f"{data['tokens']:,} | {'; '.join(_part(part) for part in data['parts'])} |"
+        for task, data in card["data"].items()
+    ]
+    final = card["curve"][-1] if card["curve"] else {}
+    losses = ", ".join(f"{task} {loss}" for task, loss in final.get("losses", {}).items())
+    lines = [
+        "---",
+        "library_name: gato-gym",
+        "license: apache-2.0",
+        "tags: [gato, reinforcement-learning, robotics]",
+        "---",
+        "",
+        f"# Gato, {card['parameters']:,} parameters, {len(card['data'])} tasks",
+        "",
+        "One set of weights that acts in all tasks of the table, after Gato (arXiv 2205.06175).",
+        "",
+        "```python",
+        "import gato_gym",
+        "",
+        'agent = gato_gym.GatoAgent.from_pretrained("this folder")',
+        "```",
+        "",
+        "## Data",
+        "",
+        "| task | share | episodes | steps | tokens | by |",
+        "|---|---|---|---|---|---|",
+        *rows,
+        "",
+        "Noise is the share of steps on which a random action was executed; the target stays the",
+        "expert's own action.",
+        "",
+        "## Training",
+        "",
+        f"{card['steps']:,} steps, {card['tokens']:,} tokens, {card['seconds'] / 60:.0f} minutes",
+        f"on {card['machine']}. Loss per target at the end, in nats: {losses or 'not logged'}.",
+        "",
+        "```bash",
+        card["command"],
+        "```",
+        "",
+        "`card.json` has all settings, seeds, versions and the loss curve; `scorecard.json`, where",
+        "it is present, the scores on seeds that training never saw.",
+        "",
+    ]
+    return "\n".join(lines)
+
+
+def _part(part: dict[str, Any]) -> str:
+    first, last = part["seeds"]
+    return f"{part['expert']}, noise {part['noise']:g}, seeds {first} to {last}"

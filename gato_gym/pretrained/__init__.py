@@ -1,1 +1,0 @@
-"""The bundled weights with all that acting needs, their card and their scorecard."""

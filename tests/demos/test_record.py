@@ -1,0 +1,72 @@
+"""The demo that films every task, on a tiny agent with random weights."""
+
+import importlib.util
+import json
+from pathlib import Path
+
+import av
+import pytest
+import torch
+from PIL import Image
+
+from gato_gym import envs
+from gato_gym.agents.gato import GatoAgent
+from gato_gym.config import model_config
+from gato_gym.models.gato import Gato
+
+DEMO = Path(__file__).parents[2] / "demos" / "record.py"
+TASKS = ("CartPole-v1", "Acrobot-v1")
+
+
+@pytest.fixture(scope="module")
+def demo():
+    location = importlib.util.spec_from_file_location("record_demo", DEMO)
+    module = importlib.util.module_from_spec(location)
+    location.loader.exec_module(module)
+    return module
+
+
+@pytest.fixture(scope="module")
+def checkpoint(tmp_path_factory):
+    torch.manual_seed(0)
+    specs = {task: envs.task_spec(task) for task in TASKS}
+    folder = tmp_path_factory.mktemp("demo") / "agent"
+    GatoAgent(Gato(model_config("tiny")), specs).save_pretrained(folder)
+    return folder
+
+
+def test_a_task_is_filmed_and_scored(demo, checkpoint, tmp_path, capsys):
+    out = tmp_path / "videos"
+    command = ["--checkpoint", str(checkpoint), "--tasks", "CartPole-v1", "--out", str(out)]
+    assert demo.main([*command, "--episodes", "2"]) == 0
+    assert {path.name for path in out.iterdir()} == {
+        "CartPole-v1.mp4",
+        "contact_sheet.png",
+        "scores.json",
+    }
+    (score,) = json.loads((out / "scores.json").read_text())
+    assert (score["task"], score["episodes"], score["seed"]) == ("CartPole-v1", 2, 7000)
+    with av.open(str(out / "CartPole-v1.mp4")) as video:
+        assert sum(1 for _ in video.decode(video=0)) == score["returns"][0] + 1
+    with Image.open(out / "contact_sheet.png") as sheet:
+        assert min(sheet.size) > 180
+    printed = capsys.readouterr().out
+    for word in ("[1/1]", "CartPole-v1", "episodes", "expert", "normalised"):
+        assert word in printed
+
+
+def test_a_task_of_another_checkpoint(demo, checkpoint, tmp_path, capsys):
+    out = tmp_path / "videos"
+    command = ["--checkpoint", str(checkpoint), "--tasks", "ALE/Pong-v5", "--out", str(out)]
+    assert demo.main(command) == 2
+    assert "CartPole-v1, Acrobot-v1" in capsys.readouterr().err
+    assert not out.exists()
+
+
+def test_a_missing_checkpoint(demo, tmp_path, capsys):
+    assert demo.main(["--checkpoint", str(tmp_path / "none")]) == 2
+    assert "does not exist" in capsys.readouterr().err
+
+
+def test_file_names(demo):
+    assert demo.slug("ALE/Boxing-v5") == "ALE__Boxing-v5"

@@ -1,0 +1,238 @@
+"""Acting with a cache equals recomputing everything, before and after the window slides."""
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from gato_gym.models.cache import KeyValueCache, StepWindow
+
+CONTEXT = 32
+ACTIONS = 3
+SLACK = 32
+
+
+class Play:
+    """One episode of random steps of one row, and the full recomputation of its logits."""
+
+    def __init__(self, seed):
+        self.rng = np.random.default_rng(seed)
+        self.window = StepWindow(CONTEXT)
+        self.ids, self.local, self.first = [], [], []
+        self.patches, self.positions = [], []
+
+    def begin(self, observed=6, patches=2):
+        """Draw an observation of `observed` tokens with its separator; the step has 3 actions."""
+        ids = self.rng.integers(0, 2048, observed)
+        ids[:patches], ids[-1] = -1, 2048
+        first = self.window.begin_step(observed + ACTIONS)
+        new = {
+            "patches": self.rng.integers(0, 256, (patches, 16, 16, 3)).astype(np.uint8),
+            "positions": self.rng.integers(0, 128, (patches, 2)),
+        }
+        return self._append(ids, [*range(observed - 1), 513], first, **new)
+
+    def act(self):
+        """Draw one action token."""
+        empty = {"patches": np.zeros((0, 16, 16, 3), np.uint8), "positions": np.zeros((0, 2), int)}
+        return self._append(self.rng.integers(1024, 2048, 1), [512], self.first[-1], **empty)
+
+    def _append(self, ids, local, first, patches, positions):
+        self.ids += list(ids)
+        self.local += list(local)
+        self.first += [first] * len(ids)
+        self.patches.append(patches)
+        self.positions.append(positions)
+        return {
+            "ids": torch.tensor(np.array([ids])),
+            "local": torch.tensor([list(local)]),
+            "patches": torch.from_numpy(patches),
+            "pixels": torch.arange(len(patches)),
+            "positions": torch.from_numpy(positions),
+            "first_visible": torch.full((1, len(ids)), first),
+        }
+
+    @torch.no_grad()
+    def recomputed(self, model):
+        patches = np.concatenate(self.patches)
+        return model(
+            torch.tensor(np.array([self.ids])),
+            torch.tensor([self.local]),
+            torch.from_numpy(patches),
+            torch.arange(len(patches)),
+            torch.from_numpy(np.concatenate(self.positions)),
+            torch.tensor([self.first]),
+            queries=torch.tensor([[len(self.ids) - 1]]),
+        )[:, 0]
+
+
+def extend(model, cache, parts, rows=None):
+    """Append one new piece to each of some rows; all rows if `rows` is None."""
+    index = torch.arange(len(parts)) if rows is None else torch.tensor(rows)
+    return model.extend(cache, index, **stack(parts))
+
+
+def stack(parts):
+    """One batch of single rows."""
+    offsets = np.cumsum([0, *(len(p["patches"]) for p in parts[:-1])])
+    batch = {name: torch.cat([p[name] for p in parts]) for name in parts[0]}
+    pixels = zip(parts, offsets, strict=True)
+    return batch | {"pixels": torch.cat([p["pixels"] + int(offset) for p, offset in pixels])}
+
+
+def check(found, expected):
+    torch.testing.assert_close(found, expected, rtol=0, atol=1e-4)
+
+
+@pytest.mark.parametrize("layers", [1, 2, 3])
+def test_every_token_of_a_long_episode(make_model, layers):
+    model = make_model(layers=layers)
+    cache, play = KeyValueCache(model.config, rows=1, slack=SLACK), Play(0)
+    for _ in range(14):  # 126 tokens: four turns of the ring
+        check(extend(model, cache, [play.begin()]), play.recomputed(model))
+        for _ in range(ACTIONS):
+            check(extend(model, cache, [play.act()]), play.recomputed(model))
+    assert cache.length.tolist() == [126] and len(play.ids) == 126
+    assert play.first[-1] == 126 - 27  # three whole steps of nine fit into 32
+
+
+def test_steps_of_different_sizes(make_model):
+    model = make_model()
+    cache, play = KeyValueCache(model.config, rows=1, slack=SLACK), Play(1)
+    for observed in (1, 12, 29, 3, 3, 3, 20, 5, 1, 1, 29, 7):
+        check(extend(model, cache, [play.begin(observed, 0)]), play.recomputed(model))
+        for _ in range(ACTIONS):
+            check(extend(model, cache, [play.act()]), play.recomputed(model))
+
+
+def test_logits_do_depend_on_the_window(make_model):
+    """The comparison above would pass for a model that ignores its context; this one does not."""
+    model = make_model()
+    play = Play(0)
+    for _ in range(6):
+        play.begin()
+        [play.act() for _ in range(ACTIONS)]
+    before = play.recomputed(model)
+    for wrong in (0, len(play.ids) - 9):
+        play.first[-9:] = [wrong] * 9
+        assert (play.recomputed(model) - before).abs().max() > 1e-3
+
+
+def test_rows_of_different_lengths_after_copying_a_prompt(make_model):
+    """Row 0 starts empty, rows 1 and 2 from prompts of other caches; all then act together."""
+    model = make_model()
+    plays, cache = (
+        [Play(seed) for seed in range(3)],
+        KeyValueCache(model.config, rows=3, slack=SLACK),
+    )
+    for row, steps in ((1, 2), (2, 7)):  # the longer prompt has wrapped around
+        prompt = KeyValueCache(model.config, rows=1, slack=SLACK)
+        for _ in range(steps):
+            extend(model, prompt, [plays[row].begin()])
+            for _ in range(ACTIONS):
+                extend(model, prompt, [plays[row].act()])
+        cache.copy_row(row, prompt)
+        prompt.keys.zero_()
+        prompt.values.zero_()
+    assert cache.length.tolist() == [0, 18, 63]
+    for _ in range(6):
+        for move in ("begin", *["act"] * ACTIONS):
+            found = extend(model, cache, [getattr(play, move)() for play in plays])
+            check(found, torch.cat([play.recomputed(model) for play in plays]))
+
+
+@pytest.mark.parametrize("restart", ["clear", "copy"])
+def test_restarting_a_row_leaves_the_others(make_model, restart):
+    model = make_model()
+    plays, cache = [Play(0), Play(1)], KeyValueCache(model.config, rows=2, slack=SLACK)
+    for step in range(9):
+        if step == 5:
+            if restart == "clear":
+                cache.clear_row(0)
+            else:
+                cache.copy_row(0, KeyValueCache(model.config, rows=1, slack=SLACK))
+            plays[0] = Play(2)
+        for move in ("begin", *["act"] * ACTIONS):
+            found = extend(model, cache, [getattr(play, move)() for play in plays])
+            check(found, torch.cat([play.recomputed(model) for play in plays]))
+
+
+def test_some_rows_only(make_model):
+    """Rows take turns; the others keep what they had."""
+    model = make_model()
+    plays, cache = (
+        [Play(seed) for seed in range(3)],
+        KeyValueCache(model.config, rows=3, slack=SLACK),
+    )
+    for step in range(12):
+        rows = [[0], [1, 2], [0, 2], [2]][step % 4]
+        for move in ("begin", *["act"] * ACTIONS):
+            found = extend(model, cache, [getattr(plays[row], move)() for row in rows], rows)
+            check(found, torch.cat([plays[row].recomputed(model) for row in rows]))
+    assert cache.length.tolist() == [54, 27, 81]
+
+
+def test_a_whole_prompt_at_once(make_model):
+    """Several steps in one call, each with its own window, end as token by token."""
+    model = make_model()
+    one, many, play = KeyValueCache(model.config, rows=1, slack=27), Play(0), Play(0)
+    cache = KeyValueCache(model.config, rows=1, slack=SLACK)
+    for _ in range(5):
+        parts = []
+        for _ in range(3):
+            parts += [many.begin(), *(many.act() for _ in range(ACTIONS))]
+            for part in (play.begin(), *(play.act() for _ in range(ACTIONS))):
+                expected = extend(model, cache, [part])
+        names = ("ids", "local", "first_visible")
+        whole = {name: torch.cat([part[name] for part in parts], dim=1) for name in names}
+        whole |= {n: torch.cat([part[n] for part in parts]) for n in ("patches", "positions")}
+        found = extend(model, one, [whole | {"pixels": torch.arange(len(whole["patches"]))}])
+        check(found, expected)
+        check(found, many.recomputed(model))
+
+
+def test_copy_row_copies(make_config):
+    source, target = (KeyValueCache(make_config(), rows=2, slack=SLACK) for _ in range(2))
+    source.place(torch.arange(2), torch.zeros(2, 5, dtype=torch.long))
+    source.keys.fill_(3)
+    target.copy_row(1, source)
+    assert target.length.tolist() == [0, 5]
+    assert (target.positions[0] == -1).all() and target.positions[1, :5].tolist() == [0, 1, 2, 3, 4]
+    assert (target.keys[:, 1] == 3).all() and (target.keys[:, 0] == 0).all()
+    source.keys.zero_()
+    assert (target.keys[:, 1] == 3).all()
+
+
+sizes = st.lists(st.integers(1, 20), max_size=40)
+
+
+@given(sizes, st.integers(20, 50))
+def test_step_window_against_a_naive_reference(steps, context):
+    window, ends = StepWindow(context), np.cumsum([0, *steps])
+    for step, tokens in enumerate(steps):
+        expected = next(int(s) for s in ends[: step + 1] if ends[step + 1] - s <= context)
+        assert window.begin_step(tokens) == expected
+        assert window.length == ends[step + 1]
+
+
+@given(sizes, sizes)
+def test_copy_of_a_window_is_independent(before, after):
+    window, reference = StepWindow(20), StepWindow(20)
+    for tokens in before:
+        window.begin_step(tokens)
+        reference.begin_step(tokens)
+    copy = window.copy()
+    for tokens in after:
+        window.begin_step(tokens)
+    for tokens in [*after, 7]:
+        assert copy.begin_step(tokens) == reference.begin_step(tokens)
+
+
+def test_step_larger_than_the_context():
+    window = StepWindow(32)
+    assert window.begin_step(32) == 0
+    with pytest.raises(ValueError, match="33 tokens does not fit a context of 32"):
+        window.begin_step(33)
+    assert window.length == 32  # and the window is as before
+    assert window.begin_step(1) == 32
