@@ -145,8 +145,8 @@ class Episode:
 
     observations    key -> (T + 1, ...) array (uint8 images, floats, ints, or str for text); the
                     last entry is the observation after the last action
-    actions         (T,) or (T, n) int64 for discrete, (T, n) float32 in [-1, 1] for continuous: what
-                    the environment executed (before any sticky repeat of its own)
+    actions         (T,) or (T, n) int64 for discrete, (T, n) float32 in [-1, 1] for continuous:
+                    what the environment executed (before any sticky repeat of its own)
     expert_actions  same shape: what the expert would have done; equal to `actions` unless noise was
                     injected. These are the training targets, `actions` are the context
     rewards         (T,) float64

@@ -23,7 +23,6 @@ LAYERS = {
     "gato_gym.types": 1,
     "gato_gym.errors": 1,
     "gato_gym.config": 1,
-    "gato_gym.pretrained": 1,
     "gato_gym.envs": 2,
     "gato_gym.agents": 3,
     "gato_gym.evaluation.rollout": 3,

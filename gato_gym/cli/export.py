@@ -38,12 +38,12 @@ def choose_prompts(corpus: Corpus, tasks: Iterable[str]) -> dict[str, Episode]:
 
 
 def export(
-    trainer: Trainer, specs: dict[str, TaskSpec], log: RunLog, folder: Path, command: str
+    trainer: Trainer, specs: dict[str, TaskSpec], log: RunLog, folder: Path, command: str, note: str
 ) -> dict[str, Any]:
     """Write the agent of a run and return its card."""
     corpus = trainer.source.corpus
     prompts = choose_prompts(corpus, specs)
-    card = make_card(trainer, prompts, log, command)
+    card = make_card(trainer, prompts, log, command) | {"note": note}
     documents = {"card.json": json.dumps(card, indent=1) + "\n", "README.md": readme(card)}
     agent = GatoAgent(trainer.model, specs, prompts, documents=documents, name=folder.name)
     agent.save_pretrained(folder)
@@ -192,6 +192,7 @@ def readme(card: dict[str, Any]) -> str:
         card["command"],
         "```",
         "",
+        *([card["note"], ""] if card["note"] else []),
         "`card.json` has all settings, seeds, versions and the loss curve; `scorecard.json`, where",
         "it is present, the scores on seeds that training never saw.",
         "",

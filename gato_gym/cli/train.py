@@ -64,6 +64,8 @@ class Options:
     """cpu or cuda; default is cuda if there is one."""
     export: Path | None = None
     """Where the agent goes; default is OUT/agent."""
+    note: str = ""
+    """A sentence for the card, e.g. what the settings of the last call do not show."""
     json: bool = False
     """Print JSON at the end."""
 
@@ -117,7 +119,7 @@ def run(options: Options) -> int:
     start = f"resuming at step {trainer.step}" if trainer.step else "starting"
     _tell(f"{shape.size}: {parameters:,} parameters, {len(specs)} tasks, {start}")
     _train(trainer, log)
-    card = export(trainer, specs, log, export_to, command_line(options))
+    card = export(trainer, specs, log, export_to, command_line(options), options.note)
     result: dict[str, Any] = {"run": str(options.out), "export": str(export_to)}
     result |= {k: card[k] for k in ("steps", "tokens", "seconds", "parameters", "prompts")}
     result |= {"loss": card["curve"][-1]["loss"] if card["curve"] else None}
@@ -188,7 +190,7 @@ def command_line(options: Options) -> str:
     words = ["gato-gym", "train"]
     for field in fields(options):
         value: Any = getattr(options, field.name)
-        if value == field.default or field.name in ("json", "export"):
+        if value == field.default or field.name in ("json", "export", "note"):
             continue
         words.append(f"--{field.name.replace('_', '-')}")
         if isinstance(value, tuple):

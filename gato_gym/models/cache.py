@@ -19,7 +19,7 @@ from gato_gym.config import ModelConfig
 
 
 class StepWindow:
-    """Which whole steps are visible: the oldest fall out when a new one would exceed the context."""
+    """Which whole steps are visible: the oldest fall out where a new one would not fit."""
 
     def __init__(self, context: int) -> None:
         self.context = context

@@ -68,7 +68,7 @@ def smooth_rows(bins: int, width: int, std: float) -> Tensor:
 
 
 class Block(nn.Module):
-    """Attention, then GEGLU feed-forward; in training each is skipped with probability p (app. C)."""
+    """Attention, then GEGLU; in training each is skipped with probability p (appendix C)."""
 
     def __init__(self, config: ModelConfig, layer: int) -> None:
         super().__init__()
@@ -141,9 +141,9 @@ class Gato(nn.Module):
         """Every parameter's start; d = width.
 
         id table: normal 0.02, used as it is for the output and times sqrt(d) for the input; the
-        rows of the continuous bins: smooth in the bin's value (see `smooth_rows`). Other tables: normal
-        0.02 sqrt(d), so that what a token is and where it stands weigh the same. Matrices: normal
-        fan_in^-1/2; projections back into the residual stream (`out`, `down`) divided by
+        rows of the continuous bins: smooth in the bin's value (see `smooth_rows`). Other tables:
+        normal 0.02 sqrt(d), so that what a token is and where it stands weigh the same. Matrices:
+        normal fan_in^-1/2; projections back into the residual stream (`out`, `down`) divided by
         sqrt(2 layers). Convolutions: PyTorch's default; norms 1 and 0.
         """
         vocabulary = Vocabulary(self.config.text_size)

@@ -1,0 +1,42 @@
+"""The bundled weights play all three worlds, and fit into the repository."""
+
+import pytest
+
+from gato_gym import GatoAgent, envs
+from gato_gym.agents.gato import BUNDLED
+from gato_gym.evaluation.rollout import rollout
+
+# Far below the scorecard's figures, far above what random play reaches: few episodes are played.
+FLOORS = {"CartPole-v1": (3, 400.0), "ALE/Boxing-v5": (1, 25.0), "gato_gym/BlockStacking-v0": (3, 13)}
+LIMIT_BYTES = 16 * 1024 * 1024
+
+
+@pytest.fixture(scope="module")
+def agent():
+    return GatoAgent.from_pretrained()
+
+
+def test_one_checkpoint_knows_all_tasks(agent):
+    assert set(agent.specs) == {spec.id for spec in envs.tasks()}
+    assert set(agent.prompts) == set(agent.specs)
+    assert agent.checkpoint == "bundled"
+
+
+def test_it_is_small_and_comes_with_its_papers():
+    assert sum(path.stat().st_size for path in BUNDLED.rglob("*") if path.is_file()) <= LIMIT_BYTES
+    for name in ("README.md", "card.json", "scorecard.json"):
+        assert (BUNDLED / name).stat().st_size > 100, name
+
+
+@pytest.mark.parametrize("task", FLOORS)
+def test_it_plays(agent, task):
+    episodes, floor = FLOORS[task]
+    env = envs.make(task)
+    results = rollout(env, agent, episodes=episodes, seed=8000)
+    env.close()
+    assert sum(result.episode_return for result in results) / episodes >= floor, results
+
+
+def test_specs_carry_the_catalogue(agent):
+    for task, spec in agent.specs.items():
+        assert spec == envs.task_spec(task)
