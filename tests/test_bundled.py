@@ -7,7 +7,11 @@ from gato_gym.agents.gato import BUNDLED
 from gato_gym.evaluation.rollout import rollout
 
 # Far below the scorecard's figures, far above what random play reaches: few episodes are played.
-FLOORS = {"CartPole-v1": (3, 400.0), "ALE/Boxing-v5": (1, 25.0), "gato_gym/BlockStacking-v0": (3, 13)}
+FLOORS = {
+    "CartPole-v1": (3, 400.0),
+    "ALE/Boxing-v5": (1, 25.0),
+    "gato_gym/BlockStacking-v0": (3, 13),
+}
 LIMIT_BYTES = 16 * 1024 * 1024
 
 

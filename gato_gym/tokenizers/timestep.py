@@ -130,7 +130,7 @@ class StepTokenizer:
         for item in self._items:
             if item.key not in observations:
                 raise InvalidObservationError(
-                    f"{self.spec.id}: no {item.key!r} in observation {sorted(observations)}"
+                    f"{self.spec.id}: observation has no {item.key!r}, only {sorted(observations)}"
                 )
             values = np.asarray(observations[item.key])
             encode = getattr(self, f"_encode_{item.kind}")

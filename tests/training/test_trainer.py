@@ -61,6 +61,11 @@ class FixedSource:
 
     def __init__(self, source, rows):
         self.tasks, self._source, self._rows = source.tasks, source, rows
+        self.seed, self.prompt_share, self.mixture = (
+            source.seed,
+            source.prompt_share,
+            source.mixture,
+        )
 
     def row(self, index):
         return self._source.row(index % self._rows)
