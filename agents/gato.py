@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import Any
 
 import gymnasium as gym
-import huggingface_hub
 import numpy as np
 import torch
 from huggingface_hub import PyTorchModelHubMixin
@@ -20,13 +19,19 @@ from huggingface_hub import PyTorchModelHubMixin
 import gato_gym
 from gato_gym import envs
 from gato_gym.data.records import decode
-from gato_gym.errors import InvalidObservationError, PromptError, UnknownTaskError
+from gato_gym.errors import (
+    InvalidObservationError,
+    PromptError,
+    UnknownTaskError,
+    UnsupportedSpaceError,
+)
+from gato_gym.models.device import choose_device
 from gato_gym.models.gato import Gato
 from gato_gym.models.stream import TokenStreams
 from gato_gym.tokenizers.text import TextTokenizer
 from gato_gym.tokenizers.timestep import StepTokenizer, TokenSequence
 from gato_gym.tokenizers.vocabulary import Vocabulary
-from gato_gym.training.bundle import Bundle, load_bundle, save_bundle
+from gato_gym.training.bundle import Bundle, find_bundle, save_bundle
 from gato_gym.types import Episode, TaskSpec, flatten_observation
 
 BUNDLED = Path(gato_gym.__file__).with_name("pretrained")
@@ -72,7 +77,6 @@ class GatoAgent(
         self._space: gym.Space | None = None
         self._prompt: Episode | None = None
         self._prompt_stream: TokenStreams | None = None
-        self._prompt_key: tuple[str, int] | None = None
         self._streams: TokenStreams | None = None
 
     # Loading and saving
@@ -95,16 +99,15 @@ class GatoAgent(
             hub: passed on to `huggingface_hub.snapshot_download`.
 
         Raises:
-            CorruptCheckpointError: the folder is missing, incomplete or changed.
+            CorruptCheckpointError: the folder is missing, incomplete or changed, or the Hub has no
+                such model or cannot be reached.
+            ValueError: no such device.
         """
         source = pretrained_model_name_or_path
-        folder = BUNDLED if source is None else Path(source)
-        if source is not None and not folder.exists() and _is_hub_id(str(source)):
-            folder = Path(huggingface_hub.snapshot_download(str(source), revision=revision, **hub))
-        bundle = load_bundle(folder)
-        chosen = device or ("cuda" if torch.cuda.is_available() else "cpu")
+        where = choose_device(device)
+        bundle = find_bundle(BUNDLED if source is None else source, revision, **hub)
         return cls(
-            bundle.model.to(chosen),
+            bundle.model.to(where),
             bundle.specs,
             bundle.prompts,
             bundle.text,
@@ -145,21 +148,27 @@ class GatoAgent(
             InvalidObservationError: the environment observes something else than the weights were
                 trained on, e.g. another image size.
         """
+        # Whatever fails below leaves an agent that asks for a reset, not one that mixes two tasks.
+        previous, self._tokenizer, self._streams = self._tokenizer, None, None
         spec = self._spec(env_or_task)
-        if isinstance(env_or_task, str):
-            self._space = None
-        else:
+        self._space = None
+        if not isinstance(env_or_task, str):
             self._space = getattr(env_or_task, "single_action_space", env_or_task.action_space)
             self._check_vocabulary(env_or_task)
-        if self._tokenizer is None or self._tokenizer.spec != spec:
-            self._tokenizer = StepTokenizer(spec, self.vocabulary, self.text)
-        self._prompt = self._find_prompt(spec, prompt)
-        if self._prompt is None:
-            self._prompt_stream = self._prompt_key = None
-        elif self._prompt_key != (spec.id, id(self._prompt)):
-            self._prompt_stream = self._prefill(self._prompt)
-            self._prompt_key = (spec.id, id(self._prompt))
-        self._streams = None
+        chosen = self._find_prompt(spec, prompt)
+        if previous is None or previous.spec != spec:
+            self._prompt = self._prompt_stream = None
+            previous = StepTokenizer(spec, self.vocabulary, self.text)
+            if previous.tokens_per_step > self.config.context:
+                raise UnsupportedSpaceError(
+                    f"a step of {spec.id} takes {previous.tokens_per_step} tokens, these weights "
+                    f"see {self.config.context}: use a checkpoint with a larger context"
+                )
+        if chosen is None:
+            self._prompt_stream = None
+        elif chosen is not self._prompt or self._prompt_stream is None:
+            self._prompt_stream = self._prefill(previous, chosen)
+        self._prompt, self._tokenizer = chosen, previous
 
     def act(self, obs: Any, deterministic: bool = True) -> Any:
         """The next action for one environment, an element of its action space.
@@ -257,9 +266,8 @@ class GatoAgent(
                 streams.restart(row, self._prompt_stream)
         return streams
 
-    def _prefill(self, prompt: Episode) -> TokenStreams:
+    def _prefill(self, tokenizer: StepTokenizer, prompt: Episode) -> TokenStreams:
         """A one-row stream of the prompt's first whole steps (section 2.3), shared by episodes."""
-        tokenizer = self._ready()
         room = int(self.config.context * PROMPT_SHARE)
         steps = min(len(prompt), max(1, room // tokenizer.tokens_per_step))
         streams = TokenStreams(self.model, tokenizer, 1)
@@ -323,11 +331,14 @@ class GatoAgent(
                 )
             prompt = decode(Path(prompt).read_bytes(), str(prompt))
         if prompt.task != spec.id:
-            raise PromptError(f"the prompt shows {prompt.task}, the task is {spec.id}")
+            raise PromptError(
+                f"the prompt shows {prompt.task}, the task is {spec.id}: give an episode of it, "
+                'prompt="expert" or None'
+            )
         return prompt
 
     def _tokens(self, tokenizer: StepTokenizer, obs: Any, step: int) -> TokenSequence:
-        if not _is_tokenized(obs):
+        if not _is_tokenized(tokenizer, obs):
             return tokenizer.observe(obs, step)
         empty = np.zeros((0, 16, 16, 3), np.uint8)
         sequence = tokenizer.from_ids(np.asarray(obs["ids"]), obs.get("patches", empty))
@@ -342,7 +353,7 @@ class GatoAgent(
     def _split(self, tokenizer: StepTokenizer, observation: Any) -> tuple[list[Any], bool]:
         """A list of single observations, and whether they came stacked."""
         flat = flatten_observation(observation)
-        if _is_tokenized(observation):
+        if _is_tokenized(tokenizer, observation):
             ranks = {"ids": 1}
         else:
             ranks = {item.key: len(item.shape) for item in tokenizer.spec.observations}
@@ -359,12 +370,9 @@ class GatoAgent(
         return [{k: v[i] for k, v in flat.items()} for i in range(count)], True
 
 
-def _is_tokenized(obs: Any) -> bool:
-    return isinstance(obs, Mapping) and "ids" in obs
-
-
-def _is_hub_id(name: str) -> bool:
-    return name.count("/") == 1 and not name.startswith((".", "/", "~"))
+def _is_tokenized(tokenizer: StepTokenizer, obs: Any) -> bool:
+    raw_keys = {item.key for item in tokenizer.spec.observations}
+    return isinstance(obs, Mapping) and "ids" in obs and "ids" not in raw_keys
 
 
 def _describe(spec: TaskSpec) -> str:

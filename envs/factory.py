@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from functools import partial
 from typing import Any
@@ -70,13 +70,15 @@ def make(id: str, *, image_size: tuple[int, int] | None = None, **kwargs: Any) -
     return env
 
 
-def make_vec(id: str, num_envs: int, **kwargs: Any) -> gym.vector.VectorEnv:
-    """`num_envs` copies of `make(id, **kwargs)`, stepped together.
+def make_vec(
+    id: str, num_envs: int, *, make_one: Callable[..., gym.Env] = make, **kwargs: Any
+) -> gym.vector.VectorEnv:
+    """`num_envs` copies of `make_one(id, **kwargs)`, stepped together.
 
     Each is reset as soon as its episode ends (Gymnasium's same-step mode, as in Stable-Baselines3).
     """
     return gym.vector.SyncVectorEnv(
-        [partial(make, id, **kwargs) for _ in range(num_envs)],
+        [partial(make_one, id, **kwargs) for _ in range(num_envs)],
         autoreset_mode=gym.vector.AutoresetMode.SAME_STEP,
     )
 
@@ -105,6 +107,8 @@ def task_spec(env_or_id: str | gym.Env | gym.vector.VectorEnv) -> TaskSpec:
         if not copies:
             raise TypeError(f"{env_or_id} hides its environments: pass the task id instead")
         return task_spec(copies[0])
+    if not isinstance(env_or_id, gym.Env):
+        raise TypeError(f"{type(env_or_id).__name__} is no Gymnasium environment: pass the task id")
     for layer in _layers(env_or_id):
         # Wrappers that change observations for good (the tokenizing one) carry the spec of the raw.
         carried = vars(layer).get("task_spec")

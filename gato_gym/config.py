@@ -146,8 +146,10 @@ class TrainConfig:
                 raise ValueError(f"{name} must be at least 1, got {getattr(self, name)}")
         if not 0 <= self.prompt_share <= 1:
             raise ValueError(f"prompt_share {self.prompt_share} must be in [0, 1]")
-        if self.learning_rate <= 0:
+        if not 0 < self.learning_rate < float("inf"):
             raise ValueError(f"learning_rate {self.learning_rate} must be positive")
+        if not self.clip >= 0:
+            raise ValueError(f"clip {self.clip} must be positive, or 0 for none")
 
     @property
     def warmup_steps(self) -> int:

@@ -1,5 +1,7 @@
 """The bundled weights play all three worlds, and fit into the repository."""
 
+import json
+
 import pytest
 
 from gato_gym import GatoAgent, envs
@@ -44,3 +46,9 @@ def test_it_plays(agent, task):
 def test_specs_carry_the_catalogue(agent):
     for task, spec in agent.specs.items():
         assert spec == envs.task_spec(task)
+
+
+def test_the_manifest_covers_every_file():
+    listed = set(json.loads((BUNDLED / "manifest.json").read_text()))
+    present = {p.relative_to(BUNDLED).as_posix() for p in BUNDLED.rglob("*") if p.is_file()}
+    assert listed == present - {"manifest.json", "scorecard.json"}

@@ -185,7 +185,11 @@ class StepTokenizer:
                 f"must be uint8 (height, width, 3), got {values.dtype} {values.shape[1:]}",
             )
         if values.shape[1:] != item.shape:
-            self._fail(item, first_step, f"has size {values.shape[1:3]}, expected {item.shape[:2]}")
+            self._fail(
+                item,
+                first_step,
+                f"has size {values.shape[1:3]}, expected {item.shape[:2]} or larger",
+            )
         return patchify(values)
 
     def _encode_text(
@@ -253,13 +257,14 @@ class StepTokenizer:
     def prepare(self, observation: Any) -> dict[str, np.ndarray]:
         """A raw observation of the task as key -> array without a step axis.
 
-        Images of another size than the spec's (a plain `gymnasium.make` environment) are resized
-        exactly as `gato_gym.make` does.
+        Larger images than the spec's (of a plain `gymnasium.make` environment) are resized exactly
+        as `gato_gym.make` does.
         """
         flat = flatten_observation(observation)
         for item in self._items:
             value = flat.get(item.key)
-            if item.kind == "image" and isinstance(value, np.ndarray) and value.ndim == 3:
+            # Anything else is refused with a message of ours when it is encoded.
+            if item.kind == "image" and _is_shrinkable(value, item.shape):
                 flat[item.key] = resize_image(value, (item.shape[0], item.shape[1]))
         return {key: np.asarray(value) for key, value in flat.items()}
 
@@ -279,3 +284,13 @@ class StepTokenizer:
             patches=patches,
             intervals=self.intervals,
         )
+
+
+def _is_shrinkable(value: Any, shape: tuple[int, ...]) -> bool:
+    is_image = isinstance(value, np.ndarray) and value.dtype == np.uint8 and value.ndim == 3
+    return (
+        is_image
+        and value.shape[2] == 3
+        and value.shape[0] >= shape[0]
+        and value.shape[1] >= shape[1]
+    )

@@ -102,11 +102,5 @@ def make(
 def make_vec(
     id: str, num_envs: int, *, tokenize: bool = True, **kwargs: Any
 ) -> gym.vector.VectorEnv:
-    """`num_envs` copies of `make(id)` stepped together, each reset as soon as its episode ends.
-
-    Autoreset is Gymnasium's same-step mode, as in Stable-Baselines3.
-    """
-    return gym.vector.SyncVectorEnv(
-        [partial(make, id, tokenize=tokenize, **kwargs) for _ in range(num_envs)],
-        autoreset_mode=gym.vector.AutoresetMode.SAME_STEP,
-    )
+    """`num_envs` copies of `make(id)`, stepped together; see `gato_gym.envs.make_vec`."""
+    return envs.make_vec(id, num_envs, make_one=partial(make, tokenize=tokenize), **kwargs)

@@ -6,7 +6,7 @@
     prompts/            a demonstration per task, as corpus records
     text.model          SentencePiece model, where it reads text
     card.json, README.md, scorecard.json    how it was made and how it scores, where known
-    manifest.json       size and crc32c of every file
+    manifest.json       size and crc32c of every file but the scorecard, which is measured later
 
 The folder is complete or absent: it is written beside its place, checked in, and renamed.
 """
@@ -19,7 +19,9 @@ import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
+import huggingface_hub
 import safetensors.torch
 
 from gato_gym.config import ModelConfig
@@ -28,6 +30,7 @@ from gato_gym.errors import CorruptCheckpointError
 from gato_gym.models.gato import Gato
 from gato_gym.tokenizers.text import TextTokenizer
 from gato_gym.training.checkpoint import (
+    MANIFEST,
     check_manifest,
     load_weights,
     read_json,
@@ -36,7 +39,8 @@ from gato_gym.training.checkpoint import (
 from gato_gym.types import Episode, TaskSpec
 
 # Files that travel with an agent but that acting does not read.
-DOCUMENTS = ("card.json", "README.md", "scorecard.json")
+SCORECARD = "scorecard.json"
+DOCUMENTS = ("card.json", "README.md", SCORECARD)
 
 
 @dataclass
@@ -74,7 +78,7 @@ def save_bundle(bundle: Bundle, folder: str | Path) -> Path:
             (temporary / "text.model").write_bytes(bundle.text.model)
         for name, content in bundle.documents.items():
             (temporary / name).write_text(content)
-        write_manifest(temporary)
+        write_manifest(temporary, skip=[SCORECARD])
         shutil.rmtree(final, ignore_errors=True)
         os.rename(temporary, final)
     except BaseException:
@@ -83,8 +87,36 @@ def save_bundle(bundle: Bundle, folder: str | Path) -> Path:
     return final
 
 
-def load_bundle(folder: str | Path) -> Bundle:
+def find_bundle(source: str | Path, revision: str | None = None, **hub: Any) -> Bundle:
+    """Load the agent of a folder, or of a Hub id ("owner/name") where there is no such folder.
+
+    Args:
+        source: folder or id.
+        revision: of the Hub repository.
+        hub: passed on to `huggingface_hub.snapshot_download`.
+
+    Raises:
+        CorruptCheckpointError: see `load_bundle`; or the Hub has no such model, or is out of reach.
+    """
+    name = str(source)
+    looks_like_an_id = name.count("/") == 1 and not name.startswith((".", "/", "~"))
+    if Path(source).exists() or not looks_like_an_id:
+        return load_bundle(source)
+    try:
+        folder = huggingface_hub.snapshot_download(name, revision=revision, **hub)
+    except Exception as error:  # its errors share no base: network, missing, gated, bad revision
+        raise CorruptCheckpointError(
+            f"{name!r} is neither a folder here nor a model that the Hub gave: {error}"
+        ) from error
+    return load_bundle(folder, follow_links=True)
+
+
+def load_bundle(folder: str | Path, *, follow_links: bool = False) -> Bundle:
     """Read and check a folder that `save_bundle` wrote; nothing is unpickled.
+
+    Args:
+        folder: where it is.
+        follow_links: its files may be links, as in the Hub's cache.
 
     Raises:
         CorruptCheckpointError: missing, incomplete or changed.
@@ -92,7 +124,13 @@ def load_bundle(folder: str | Path) -> Bundle:
     root = Path(folder)
     if not root.is_dir():
         raise CorruptCheckpointError(f"{root} does not exist: no agent was saved there")
-    check_manifest(root)
+    inner = root / "agent"
+    if not (root / MANIFEST).is_file() and (inner / MANIFEST).is_file():
+        raise CorruptCheckpointError(f"{root} is a training run; its agent is in {inner}")
+    present = ("config.json", "tasks.json", "model.safetensors", "text.model", "prompts/*")
+    read = [p.relative_to(root).as_posix() for pattern in present for p in root.glob(pattern)]
+    required = {"config.json", "tasks.json", "model.safetensors", *read}
+    check_manifest(root, sorted(required), follow_links=follow_links)
     try:
         config = ModelConfig(**read_json(root / "config.json"))
         specs = {k: TaskSpec.from_json(v) for k, v in read_json(root / "tasks.json").items()}

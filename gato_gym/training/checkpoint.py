@@ -15,7 +15,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -28,12 +28,14 @@ from torch import Tensor
 from gato_gym.errors import CorruptCheckpointError
 
 MANIFEST = "manifest.json"
+TENSORS_AND_STATE = ("model.safetensors", "optimizer.safetensors", "state.json")
 
 
-def write_manifest(folder: Path) -> None:
+def write_manifest(folder: Path, skip: Iterable[str] = ()) -> None:
     """Record size and crc32c of every file below `folder`; fsync all, the manifest last."""
     files = {}
-    for path in sorted(p for p in folder.rglob("*") if p.is_file() and p.name != MANIFEST):
+    unlisted = {MANIFEST, *skip}
+    for path in sorted(p for p in folder.rglob("*") if p.is_file() and p.name not in unlisted):
         files[path.relative_to(folder).as_posix()] = _fingerprint(path)
         _fsync(path)
     (folder / MANIFEST).write_text(json.dumps(files, indent=1) + "\n")
@@ -41,17 +43,30 @@ def write_manifest(folder: Path) -> None:
     _fsync(folder)
 
 
-def check_manifest(folder: Path) -> None:
+def check_manifest(
+    folder: Path, required: Iterable[str] = (), *, follow_links: bool = False
+) -> None:
     """Compare every file with the manifest.
 
+    Args:
+        folder: what to check.
+        required: names that the manifest must list, or their bytes would go unchecked.
+        follow_links: files may be links to elsewhere, as in the Hub's cache.
+
     Raises:
-        CorruptCheckpointError: a file is missing, changed, or lies outside the folder.
+        CorruptCheckpointError: a file is missing, changed, not listed, or lies outside the folder.
     """
     files = read_json(folder / MANIFEST)
+    for name in required:
+        if name not in files:
+            raise CorruptCheckpointError(
+                f"{folder / MANIFEST} does not list {name}: copy the whole folder again"
+            )
     for name, expected in files.items():
         path = folder / name
-        inside = path.resolve().is_relative_to(folder.resolve())
-        if not inside or Path(name).is_absolute():
+        named_inside = not Path(name).is_absolute() and ".." not in Path(name).parts
+        lies_inside = follow_links or path.resolve().is_relative_to(folder.resolve())
+        if not (named_inside and lies_inside):
             raise CorruptCheckpointError(f"{folder / MANIFEST} names a file outside it: {name!r}")
         if not path.is_file():
             raise CorruptCheckpointError(f"{path} is missing: copy the whole folder again")
@@ -156,7 +171,7 @@ def load(folder: Path, model: torch.nn.Module, optimizer: torch.optim.Optimizer)
     Raises:
         CorruptCheckpointError: see `check_manifest`, `load_weights`.
     """
-    check_manifest(folder)
+    check_manifest(folder, TENSORS_AND_STATE)
     load_weights(model, folder / "model.safetensors")
     tensors = load_tensors(folder / "optimizer.safetensors")
     torch.set_rng_state(tensors.pop("random.cpu"))

@@ -23,7 +23,8 @@ from torch.utils.tensorboard import SummaryWriter
 
 from gato_gym.config import ModelConfig, TrainConfig
 from gato_gym.data.windows import Window, WindowSource, batches
-from gato_gym.errors import TrainingError
+from gato_gym.errors import CorruptCheckpointError, TrainingError
+from gato_gym.models.device import choose_device
 from gato_gym.models.gato import Gato
 from gato_gym.training import checkpoint
 from gato_gym.training.optim import learning_rate, make_optimizer
@@ -103,8 +104,7 @@ class Trainer:
         device: str | None = None,
     ) -> None:
         self.config, self.source, self.folder = config, source, Path(folder)
-        chosen = device or ("cuda" if torch.cuda.is_available() else "cpu")
-        self.device = torch.device(chosen)
+        self.device = choose_device(device)
         # bf16 where the hardware has it; a CPU without it is faster in fp32.
         self.autocast = self.device.type == "cuda"
         torch.manual_seed(config.seed)
@@ -122,6 +122,7 @@ class Trainer:
             "model": model_config.to_json(),
             "train": config.to_json(),
             "mixture": source.mixture.shares,
+            "episodes": {t.task: len(t.entries) for t in source.mixture.tasks},
         }
         saved = checkpoint.checkpoints(self.folder)
         if saved:
@@ -129,7 +130,12 @@ class Trainer:
 
     def _resume(self, folder: Path) -> None:
         # First, or a damaged state.json would pass for other settings.
-        checkpoint.check_manifest(folder)
+        try:
+            checkpoint.check_manifest(folder, checkpoint.TENSORS_AND_STATE)
+        except CorruptCheckpointError as error:
+            raise CorruptCheckpointError(
+                f"{error}; or delete {folder} to resume from the checkpoint before it"
+            ) from error
         state = checkpoint.read_json(folder / "state.json")
         for part, settings in self._settings.items():
             known = state.get(part, settings)
@@ -138,8 +144,8 @@ class Trainer:
             changed -= {"steps", "save_every", "log_every", "loader_threads", "learning_rate"}
             if changed:
                 raise TrainingError(
-                    f"{folder} was trained with other settings ({', '.join(sorted(changed))}): "
-                    "choose another --out, or the same settings"
+                    f"{folder} was trained with other {part} settings "
+                    f"({', '.join(sorted(changed))}): choose another --out, or the same settings"
                 )
         state = checkpoint.load(folder, self.model, self.optimizer)
         self.step, self.tokens, self.seconds = state["step"], state["tokens"], state["seconds"]

@@ -18,6 +18,7 @@ from gato_gym.errors import (
     InvalidObservationError,
     PromptError,
     UnknownTaskError,
+    UnsupportedSpaceError,
 )
 from gato_gym.models.gato import Gato
 from gato_gym.tokenizers.vocabulary import Vocabulary
@@ -230,12 +231,71 @@ def test_a_folder_that_is_no_agent_is_refused(tmp_path):
 def test_a_hub_id_is_downloaded_at_its_revision(agent, tmp_path, monkeypatch):
     agent.save_pretrained(tmp_path / "agent")
     asked = {}
+    # The Hub's cache: a snapshot of links into a folder of blobs.
+    (tmp_path / "blobs").mkdir()
+    snapshot = tmp_path / "snapshots" / "abc"
+    for path in [p for p in (tmp_path / "agent").rglob("*") if p.is_file()]:
+        link = snapshot / path.relative_to(tmp_path / "agent")
+        link.parent.mkdir(parents=True, exist_ok=True)
+        link.symlink_to(path.rename(tmp_path / "blobs" / f"{path.parent.name}-{path.name}"))
 
     def download(repo_id, *, revision, **kwargs):
         asked.update(repo_id=repo_id, revision=revision)
-        return str(tmp_path / "agent")
+        return str(snapshot)
 
     monkeypatch.setattr("huggingface_hub.snapshot_download", download)
     loaded = GatoAgent.from_pretrained("someone/gato", revision="abc")
     assert asked == {"repo_id": "someone/gato", "revision": "abc"}
     assert loaded.checkpoint == "someone/gato"
+
+
+def test_a_hub_that_cannot_be_reached_says_so(monkeypatch):
+    def fail(*args, **kwargs):
+        raise ConnectionError("no route")
+
+    monkeypatch.setattr("huggingface_hub.snapshot_download", fail)
+    with pytest.raises(CorruptCheckpointError, match="neither a folder here nor a model"):
+        GatoAgent.from_pretrained("runs-local/agent")
+
+
+def test_a_device_that_is_not_there_is_refused():
+    for device, fix in (("cuda", "use cpu"), ("foo", "use cpu or cuda"), ("meta", "cpu or cuda")):
+        if device == "cuda" and torch.cuda.is_available():
+            continue
+        with pytest.raises(ValueError, match=fix):
+            GatoAgent.from_pretrained(device=device)
+
+
+def test_a_failed_reset_leaves_no_mixture_of_two_tasks(agent):
+    agent.reset("CartPole-v1")
+    agent.act(np.zeros(4, np.float32))
+    with pytest.raises(PromptError):
+        agent.reset("ALE/Boxing-v5", prompt=episode("CartPole-v1"))
+    with pytest.raises(RuntimeError, match=r"agent\.reset"):
+        agent.act(np.zeros(4, np.float32))
+
+
+@pytest.mark.parametrize(
+    "image",
+    [
+        np.zeros((210, 160, 1), np.uint8),
+        np.zeros((3, 210, 160), np.uint8),
+        np.full((210, 160, 3), np.nan, np.float32),
+        np.zeros((5, 5, 3), np.uint8),
+    ],
+)
+def test_an_image_that_is_none_of_the_task_is_refused(agent, image):
+    agent.reset("ALE/Boxing-v5")
+    with pytest.raises(InvalidObservationError, match=r"ALE/Boxing-v5: 'observation' at step 0"):
+        agent.act(image)
+
+
+def test_a_vector_environment_of_another_library_is_told_to_pass_the_id(agent):
+    vec_env = pytest.importorskip("stable_baselines3.common.vec_env")
+    with pytest.raises(TypeError, match="pass the task id"):
+        agent.reset(vec_env.DummyVecEnv([lambda: envs.make("CartPole-v1")]))
+
+
+def test_an_observation_larger_than_the_context_is_refused_at_reset(agent):
+    with pytest.raises(UnsupportedSpaceError, match="larger context"):
+        agent.reset(gato_gym.make("ALE/Pong-v5", image_size=(128, 256)))

@@ -121,3 +121,17 @@ def test_a_failed_save_leaves_the_old_agent_and_no_leftovers(folder, monkeypatch
 def test_a_missing_folder_says_so(tmp_path):
     with pytest.raises(CorruptCheckpointError, match="does not exist"):
         load_bundle(tmp_path / "nowhere")
+
+
+def test_every_file_that_is_read_must_be_in_the_manifest(folder):
+    (folder / "manifest.json").write_text("{}")
+    with pytest.raises(CorruptCheckpointError, match="does not list"):
+        load_bundle(folder)
+
+
+def test_a_run_folder_names_its_agent(folder, tmp_path):
+    run = tmp_path / "run"
+    run.mkdir()
+    folder.rename(run / "agent")
+    with pytest.raises(CorruptCheckpointError, match="is a training run; its agent is in"):
+        load_bundle(run)
