@@ -73,7 +73,7 @@ wheel-test:
 		$(CURDIR)/$(BIN)/pytest -n $(JOBS) -c $(CURDIR)/pyproject.toml --rootdir $(CURDIR) \
 		-p no:cacheprovider $(CURDIR)/tests
 
-bench: venv ## speed and memory, one JSON object per line
+bench: venv ## speed, one JSON object per line
 	@for what in env collect data train act; do $(BIN)/gato-gym bench $$what --json || exit 1; done
 
 clean: ## remove caches and build outputs; keeps .venv, videos and runs

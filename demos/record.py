@@ -8,6 +8,7 @@ and scores.json. Needs neither a display nor GL.
 """
 
 import argparse
+import contextlib
 import json
 import os
 import sys
@@ -86,7 +87,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = parser.parse_args(arguments)
     if options.episodes < 1:
         parser.error("--episodes must be at least 1")
+    made_here = not options.out.exists()
     try:
+        options.out.mkdir(parents=True, exist_ok=True)  # now, not after the first episode
         agent = GatoAgent.from_pretrained(options.checkpoint)
         tasks = options.tasks or list(agent.specs)
         for task in tasks:
@@ -95,8 +98,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
                     f"{task!r} is not a task of this checkpoint; it has {', '.join(agent.specs)}"
                 )
         scores = record(agent, tasks, options.out, episodes=options.episodes, seed=options.seed)
-    except GatoGymError as error:
-        print(f"record: {error}", file=sys.stderr)
+    except (GatoGymError, ValueError, OSError) as error:
+        print(f"record: {' '.join(str(error).split())}", file=sys.stderr)
+        if made_here:
+            with contextlib.suppress(OSError):
+                options.out.rmdir()  # only if nothing was written
         return 2
     except KeyboardInterrupt:
         print(f"record: interrupted; finished videos are in {options.out}", file=sys.stderr)

@@ -10,11 +10,11 @@ from collections.abc import Callable
 from pathlib import Path
 
 from gato_gym.agents import Agent
-from gato_gym.agents.experts.policy import PolicyExpert
+from gato_gym.agents.experts.policy import CARD, PolicyExpert
 from gato_gym.envs.registry import registered
 from gato_gym.errors import UnknownTaskError
 
-__all__ = ["expert_ids", "load_expert"]
+__all__ = ["expert_ids", "expert_name", "load_expert"]
 
 WEIGHTS = Path(__file__).with_name("weights")
 
@@ -35,7 +35,7 @@ def weights_folder(task: str, root: Path = WEIGHTS) -> Path:
 
 def expert_ids() -> tuple[str, ...]:
     """All expert ids that `load_expert` knows, sorted."""
-    learned = (path.parent.name.replace("__", "/") for path in WEIGHTS.glob("*/policy.json"))
+    learned = (path.parent.name.replace("__", "/") for path in WEIGHTS.glob(f"*/{CARD}"))
     return tuple(sorted([*(f"sb3/{task}" for task in learned), *SCRIPTED]))
 
 
@@ -50,14 +50,39 @@ def load_expert(expert: str | Path) -> Agent:
         UnknownTaskError: neither; lists the nearest ids.
         CorruptCheckpointError: the folder's files are damaged.
     """
-    if (Path(expert) / "policy.json").is_file():
+    if _is_folder(expert):
         return PolicyExpert.load(Path(expert))
-    spec = registered(str(expert))
-    name = str(spec.expert if spec and spec.expert else expert)
+    name = _resolve(str(expert))
     if name in SCRIPTED:
         return SCRIPTED[name]()
+    return PolicyExpert.load(weights_folder(name.removeprefix("sb3/")))
+
+
+def expert_name(expert: str | Path) -> str:
+    """Who made an episode: the id; of a folder its task and tensors, wherever it lies.
+
+    Args:
+        expert: what `load_expert` takes; a folder gives e.g. "sb3/CartPole-v1@1a2b3c4d".
+
+    Raises:
+        UnknownTaskError: no such expert; lists the nearest ids.
+        CorruptCheckpointError: the folder's files are damaged.
+    """
+    if not _is_folder(expert):
+        return _resolve(str(expert))
+    card = PolicyExpert.load(Path(expert)).card
+    return f"sb3/{card['task']}@{card['sha256'][:8]}"
+
+
+def _is_folder(expert: str | Path) -> bool:
+    return (Path(expert) / CARD).is_file()
+
+
+def _resolve(expert: str) -> str:
+    spec = registered(expert)
+    name = spec.expert if spec and spec.expert else expert
     ids = expert_ids()
     if name in ids:
-        return PolicyExpert.load(weights_folder(name.removeprefix("sb3/")))
+        return name
     near = difflib.get_close_matches(name, ids, cutoff=0.4) or ids
     raise UnknownTaskError(f"unknown expert {name!r}: did you mean {', '.join(map(repr, near))}?")

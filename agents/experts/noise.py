@@ -14,6 +14,15 @@ if TYPE_CHECKING:
     from gato_gym.agents import Agent
 
 
+def check_noise(rate: float, burst: tuple[int, int]) -> None:
+    """Raise ValueError for settings that `NoisyExpert` does not take."""
+    low, high = burst
+    if not 0.0 <= rate <= 1.0:
+        raise ValueError(f"noise rate {rate} is not in [0, 1]")
+    if not 1 <= low <= high:
+        raise ValueError(f"burst {burst}: expected 1 <= low <= high")
+
+
 class NoisyExpert:
     """An expert whose actions are replaced by bursts of random legal ones.
 
@@ -33,11 +42,8 @@ class NoisyExpert:
     def __init__(
         self, expert: Agent, rate: float, seed: int, burst: tuple[int, int] = (1, 8)
     ) -> None:
+        check_noise(rate, burst)
         low, high = burst
-        if not 0.0 <= rate <= 1.0:
-            raise ValueError(f"noise rate {rate} is not in [0, 1]")
-        if not 1 <= low <= high:
-            raise ValueError(f"burst {burst}: expected 1 <= low <= high")
         self.expert, self.rate, self.seed, self.burst = expert, rate, seed, burst
         # Between bursts of mean length m lie m (1 - rate) / rate clean steps on average.
         gap = (low + high) / 2 * (1 - rate) / rate if rate else float("inf")

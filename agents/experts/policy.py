@@ -20,6 +20,7 @@ from safetensors import SafetensorError
 from safetensors.numpy import load
 
 from gato_gym.agents.experts.features import FEATURES, Features
+from gato_gym.agents.experts.unsuitable import unsuitable
 from gato_gym.errors import CorruptCheckpointError
 
 TENSORS, CARD = "policy.safetensors", "policy.json"
@@ -109,6 +110,8 @@ class PolicyExpert:
                 )
             network = card["network"]
             policy = MLPPolicy(load(data), network["activation"], tuple(network["n"]))
+            if not isinstance(card["task"], str):
+                raise ValueError(f"task {card['task']!r} is not a string")
             return cls(policy, card["features"], card)
         except (OSError, ValueError, KeyError, SafetensorError) as error:
             if isinstance(error, CorruptCheckpointError):
@@ -118,7 +121,14 @@ class PolicyExpert:
             ) from error
 
     def reset(self, env: gym.Env) -> None:
-        """Begin an episode of `env`."""
+        """Begin an episode of `env`.
+
+        Raises:
+            UnknownTaskError: it is another task than the policy's.
+        """
+        task = self.card["task"]
+        if env.spec is not None and env.spec.id != task:
+            raise unsuitable("this learned expert", task, env)
         self._features.reset(env)
         self._space = env.action_space
 

@@ -13,8 +13,10 @@ from typing import Any
 
 import numpy as np
 
+from gato_gym.agents.experts.unsuitable import unsuitable
 from gato_gym.envs.block_stacking import scene
 
+TASK = "gato_gym/BlockStacking-v0"
 SIDE = scene.CUBE_SIDE
 OPEN, CLOSE = -1.0, 1.0
 # An error of this size is answered by full speed.
@@ -35,7 +37,14 @@ class ScriptedStacker:
         self._env: Any = None
 
     def reset(self, env: Any) -> None:
-        """Keeps the environment, whose state is read if it does not observe it itself."""
+        """Keeps the environment, whose state is read if it does not observe it itself.
+
+        Raises:
+            UnknownTaskError: it has no cubes to see.
+        """
+        cubes = getattr(env.observation_space, "spaces", {})
+        if not hasattr(env.unwrapped, "state_observation") and not {"red", "blue"} <= set(cubes):
+            raise unsuitable("the scripted stacker", TASK, env)
         self._env = env
 
     def act(self, obs: Any, deterministic: bool = True) -> np.ndarray:

@@ -63,7 +63,7 @@ def _run(verb: str, arguments: list[str]) -> int:
     import tyro
     from gymnasium.error import DependencyNotInstalled
 
-    from gato_gym.errors import GatoGymError
+    from gato_gym.errors import GatoGymError, TrainingError
 
     # Nothing here opens a window; pygame looks for a display otherwise, and greets on stdout, which
     # belongs to --json. grain misses jax aloud, which it does not need.
@@ -90,6 +90,8 @@ def _run(verb: str, arguments: list[str]) -> int:
         # The reader of our output went away (`| head`); there is nobody to tell.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
+    except TrainingError as error:  # the options were right: it failed later
+        return _told(verb, error, 1)
     except (GatoGymError, ValueError, DependencyNotInstalled, *_BAD_PATHS) as error:
         return _told(verb, error, 2)
     except OSError as error:

@@ -16,9 +16,8 @@ from typing import Any
 import tyro
 
 from gato_gym import envs
-from gato_gym.agents.experts import load_expert
 from gato_gym.cli.players import print_json
-from gato_gym.data.collect import collect
+from gato_gym.data.collect import check_expert, collect
 
 
 @dataclass(frozen=True)
@@ -58,10 +57,15 @@ def run(options: Options) -> int:
             raise ValueError(f"--{name} must be at least 1, got {value}")
     if not 0 <= options.noise <= 1:
         raise ValueError(f"--noise must lie in [0, 1], got {options.noise}")
+    if not 1 <= options.burst[0] <= options.burst[1]:
+        raise ValueError(
+            f"--burst takes the shortest and the longest, at least 1, got {options.burst}"
+        )
     for task in options.tasks:  # before the first episode, so that nothing is half done
-        envs.make(task).close()
-        if options.expert:
-            load_expert(options.expert)
+        if options.train_expert is None:
+            check_expert(task, options.expert)
+        else:
+            envs.make(task).close()
     rows = [_collect(task, options) for task in options.tasks]
     if options.json:
         print_json({"out": str(options.out), "tasks": rows})

@@ -11,6 +11,7 @@ examples:
 from __future__ import annotations
 
 import shlex
+import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -39,8 +40,8 @@ class Options:
     """Who plays: the model, the task's expert, or uniformly random actions."""
     checkpoint: str | None = None
     """Folder or Hub id of the model; default is the bundled one."""
-    prompt: bool = True
-    """Start without a demonstration prompt."""
+    no_prompt: bool = False
+    """Begin episodes without the task's demonstration (gato only)."""
     save_reference: bool = False
     """Write the mean as the task's random or expert score (with --agent random or expert)."""
     out: Path | None = None
@@ -83,10 +84,11 @@ def run(options: Options) -> int:
 def _bundle(options: Options) -> list[Score]:
     if options.agent != "gato":
         return [_play(spec.id, options) for spec in envs.tasks()]
-    player = load_player(
-        "gato", "", checkpoint=options.checkpoint, prompt=options.prompt, seed=options.seed
+    agent: Any
+    agent, name = load_player(
+        "gato", "", checkpoint=options.checkpoint, prompt=not options.no_prompt, seed=options.seed
     )
-    return [_play(task, options, player) for task in player[0].specs]  # type: ignore[attr-defined]
+    return [_play(task, options, (agent, name)) for task in agent.specs]
 
 
 def _play(task: str, options: Options, player: tuple[Any, str | None] | None = None) -> Score:
@@ -96,9 +98,16 @@ def _play(task: str, options: Options, player: tuple[Any, str | None] | None = N
         options.agent,
         task,
         checkpoint=options.checkpoint,
-        prompt=options.prompt,
+        prompt=not options.no_prompt,
         seed=options.seed,
     )
+    known = getattr(agent, "specs", None)  # experts and random play have no list of tasks
+    if known is not None and task not in known:
+        print(
+            f"gato-gym eval: warning: {task} is not among the tasks that this checkpoint was "
+            f"trained on: {', '.join(known)}",
+            file=sys.stderr,
+        )
     with ProgressBar(task, options.episodes) as bar:
         return evaluate(
             task,

@@ -19,6 +19,7 @@ class WithoutPrompt:
 
     def __init__(self, agent: Any) -> None:
         self._agent = agent
+        self.specs = agent.specs
         self.checkpoint = f"{agent.checkpoint} (no prompt)"
 
     def reset(self, env: Any) -> None:

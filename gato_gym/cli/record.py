@@ -32,8 +32,8 @@ class Options:
     """Who plays: the model, the task's expert, or uniformly random actions."""
     checkpoint: str | None = None
     """Folder or Hub id of the model; default is the bundled one."""
-    prompt: bool = True
-    """Start without a demonstration prompt."""
+    no_prompt: bool = False
+    """Begin episodes without the task's demonstration (gato only)."""
     fps: float | None = None
     """Frames per second; default is the task's own."""
     json: bool = False
@@ -49,7 +49,7 @@ def run(options: Options) -> int:
         options.agent,
         options.task,
         checkpoint=options.checkpoint,
-        prompt=options.prompt,
+        prompt=not options.no_prompt,
         seed=options.seed,
     )
     # The observer fills in {seed}; braces of the path itself are doubled.

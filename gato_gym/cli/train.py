@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING, Any
 from gato_gym import envs
 from gato_gym.cli.players import print_json
 from gato_gym.config import TrainConfig, model_config
+from gato_gym.errors import GatoGymError, TrainingError
 
 if TYPE_CHECKING:
     from gato_gym.cli.runlog import RunLog
@@ -93,6 +94,7 @@ def run(options: Options) -> int:
     export_to = options.export or options.out / "agent"
     if export_to.is_dir() and any(export_to.iterdir()):
         _refuse_foreign(export_to)  # now, not after hours of training
+    corpus.check(mixture.shares)  # a damaged corpus leaves no run behind
 
     import torch
 
@@ -113,7 +115,10 @@ def run(options: Options) -> int:
         seed=config.seed,
         prompt_share=config.prompt_share,
     )
-    trainer = Trainer(shape, config, source, options.out, options.device)
+    try:
+        trainer = Trainer(shape, config, source, options.out, options.device)
+    except TrainingError as error:  # the run in --out has other settings: wrong use
+        raise GatoGymError(str(error)) from error
     log = RunLog(options.out, trainer.step)
     parameters = trainer.model.parameter_count()
     start = f"resuming at step {trainer.step}" if trainer.step else "starting"

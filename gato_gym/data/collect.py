@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any
 import gymnasium
 from tqdm import tqdm
 
-from gato_gym.agents.experts.noise import NoisyExpert
+from gato_gym.agents.experts.noise import NoisyExpert, check_noise
 from gato_gym.data.corpus import Corpus
 from gato_gym.errors import GatoGymError
 from gato_gym.evaluation.observers import EpisodeRecorder
@@ -92,14 +92,18 @@ def collect(
         make_env: called with the task id; `gato_gym.envs.make` if None.
 
     Raises:
+        UnknownTaskError: there is no such expert, or it plays another task; nothing was written.
+        ValueError: a number out of range; nothing was written.
         InvalidEpisodeError: an episode is not valid, e.g. a NaN observation; it is not written.
         OSError: the disk refuses; what was committed before stays.
         KeyboardInterrupt: after Ctrl-C, with a message that says what is safe.
     """
     if episodes < 1 or workers < 1 or episodes_per_shard < 1:
         raise ValueError("episodes, workers and episodes_per_shard must be at least 1")
-    agent, name = _expert_name(task, expert)
-    job = _Job(task, str(out), agent, name, noise, burst, make_env or _make)
+    check_noise(noise, burst)
+    make_env = make_env or _make
+    agent, name = check_expert(task, expert, make_env)
+    job = _Job(task, str(out), agent, name, noise, burst, make_env)
     corpus = Corpus.create(out)
     corpus.remove_leftovers()
     have = {entry.key for entry in corpus.episodes()}
@@ -134,16 +138,37 @@ def _make(task: str) -> gymnasium.Env:
     return envs.make(task)
 
 
-def _expert_name(task: str, expert: Agent | str | None) -> tuple[Agent | str, str]:
+def check_expert(
+    task: str,
+    expert: Agent | str | None,
+    make_env: Callable[[str], gymnasium.Env] = _make,
+) -> tuple[Agent | str, str]:
+    """The expert that `collect` would use, tried on the task, and its name in the corpus.
+
+    Raises:
+        GatoGymError: there is none, or it plays another task.
+    """
+    from gato_gym.agents.experts import expert_name, load_expert
+
     if expert is None:
         from gato_gym import envs
 
         expert = envs.task_spec(task).expert
         if expert is None:
-            raise GatoGymError(f"{task!r} has no expert of its own: pass expert= an id or an agent")
+            raise GatoGymError(
+                f"{task!r} has no expert of its own: pass --expert ID or FOLDER "
+                "(in Python expert=, an id or an agent)"
+            )
     if isinstance(expert, str):
-        return expert, expert
-    return expert, str(getattr(expert, "id", type(expert).__name__))
+        name, agent = expert_name(expert), load_expert(expert)
+    else:
+        name, agent = str(getattr(expert, "id", type(expert).__name__)), expert
+    env = make_env(task)
+    try:
+        agent.reset(env)
+    finally:
+        env.close()
+    return expert, name
 
 
 _Commit = tuple[int, list[float]]  # steps of a shard, returns of its episodes

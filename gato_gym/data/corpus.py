@@ -244,6 +244,17 @@ class Corpus:
             torn_bytes=fresh._manifest.torn_bytes,
         )
 
+    def check(self, tasks: Iterable[str]) -> None:
+        """Compare the shards of these tasks with their crc32c now, not at their first reading.
+
+        Raises:
+            CorruptShardError: a file has changed or is missing.
+        """
+        chosen = set(tasks)
+        with self._lock:
+            for name in sorted({e.shard for e in self.episodes() if e.task in chosen}):
+                self._check(name)
+
     def _file(self, name: str) -> Path:
         return self.path / "shards" / name
 
@@ -257,6 +268,7 @@ class Corpus:
                 self._records.move_to_end(key)
                 return self._records[key]
             where = self._where(entry)
+            self._check(entry.shard)
             try:
                 (data,) = self._reader(entry.shard).read([entry.record])
             except (RuntimeError, ValueError, IndexError, OSError) as e:
@@ -273,14 +285,16 @@ class Corpus:
                 self._cached_bytes -= self._records.popitem(last=False)[1].size
             return record
 
+    def _check(self, name: str) -> None:
+        shard = self._manifest.shards.get(name)
+        if shard is None:
+            raise CorruptShardError(f"{self._file(name)} is not in the manifest of this corpus")
+        if name not in self._checked:
+            check_shard(self._file(name), shard)
+            self._checked.add(name)
+
     def _reader(self, name: str) -> Any:
         if name not in self._readers:
-            shard = self._manifest.shards.get(name)
-            if shard is None:
-                raise CorruptShardError(f"{self._file(name)} is not in the manifest of this corpus")
-            if name not in self._checked:
-                check_shard(self._file(name), shard)
-                self._checked.add(name)
             self._readers[name] = open_shard(self._file(name))
             if len(self._readers) > _OPEN_READERS:
                 self._readers.popitem(last=False)[1].close()

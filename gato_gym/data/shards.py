@@ -55,17 +55,22 @@ def check_shard(path: Path, shard: ShardEntry, digest: bool = False) -> None:
         CorruptShardError: it differs, is missing, or is a link.
     """
     if path.is_symlink() or path.parent.is_symlink():
-        raise CorruptShardError(f"{path}: a link; shards must lie in the corpus folder")
+        raise _damaged(path, "a link; shards must lie in the corpus folder")
     try:
         data = path.read_bytes()
     except OSError as e:
-        raise CorruptShardError(f"{path}: cannot be read: {e.strerror}") from e
+        raise _damaged(path, f"cannot be read: {e.strerror}") from e
     if len(data) != shard.size:
-        raise CorruptShardError(f"{path}: has {len(data)} bytes, {shard.size} were committed")
+        raise _damaged(path, f"has {len(data)} bytes, {shard.size} were committed")
     if google_crc32c.value(data) != shard.crc32c:
-        raise CorruptShardError(f"{path}: its crc32c has changed")
+        raise _damaged(path, "its crc32c has changed")
     if digest and hashlib.sha256(data).hexdigest() != shard.sha256:
-        raise CorruptShardError(f"{path}: its sha256 has changed")
+        raise _damaged(path, "its sha256 has changed")
+
+
+def _damaged(path: Path, what: str) -> CorruptShardError:
+    fix = "restore this file from a copy, or collect again into a new corpus"
+    return CorruptShardError(f"{path}: {what}: {fix}")
 
 
 def fsync(path: Path) -> None:

@@ -7,9 +7,10 @@ part file; the next video of the same name overwrites it.
 
 from __future__ import annotations
 
+import contextlib
 import math
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from fractions import Fraction
 from pathlib import Path
 from types import TracebackType
@@ -62,13 +63,15 @@ class VideoWriter:
             got = f"{frame.dtype}{frame.shape}" if isinstance(frame, np.ndarray) else type(frame)
             raise ValueError(f"{self.path}: a frame is a uint8 (height, width, 3) array, got {got}")
         if self._container is None:
-            self._open(frame.shape)
+            with _naming(self.path):
+                self._open(frame.shape)
         if frame.shape != self._shape:
             raise ValueError(
                 f"{self.path}: frame {self.frames} has shape {frame.shape}, the first {self._shape}"
             )
         picture = av.VideoFrame.from_ndarray(np.ascontiguousarray(_enlarge(frame)), format="rgb24")
-        self._container.mux(self._stream.encode(picture.reformat(format="yuv420p")))
+        with _naming(self.path):
+            self._container.mux(self._stream.encode(picture.reformat(format="yuv420p")))
         self.frames += 1
 
     def close(self) -> None:
@@ -82,11 +85,12 @@ class VideoWriter:
                 raise ValueError(f"{self.path}: a video needs at least one frame")
             return
         try:
-            self._container.mux(self._stream.encode(None))
-            self._release()
-            with open(self._part, "rb") as written:
-                os.fsync(written.fileno())
-            os.replace(self._part, self.path)
+            with _naming(self.path):
+                self._container.mux(self._stream.encode(None))
+                self._release()
+                with open(self._part, "rb") as written:
+                    os.fsync(written.fileno())
+                os.replace(self._part, self.path)
         except BaseException:
             self.discard()
             raise
@@ -96,7 +100,8 @@ class VideoWriter:
         try:
             self._release()
         finally:
-            self._part.unlink(missing_ok=True)
+            with contextlib.suppress(NotADirectoryError):  # it never came to be
+                self._part.unlink(missing_ok=True)
 
     def _open(self, shape: tuple[int, ...]) -> None:
         encoder = next(name for name in _ENCODERS if name in codecs_available)
@@ -131,6 +136,15 @@ class VideoWriter:
             self.close()
         else:
             self.discard()
+
+
+@contextlib.contextmanager
+def _naming(path: Path) -> Iterator[None]:
+    # The encoder's own errors name the part file at best.
+    try:
+        yield
+    except OSError as e:
+        raise OSError(e.errno, e.strerror, str(path)) from e
 
 
 class VideoObserver:

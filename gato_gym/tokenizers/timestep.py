@@ -262,7 +262,7 @@ class StepTokenizer:
         """
         flat = flatten_observation(observation)
         for item in self._items:
-            value = flat.get(item.key)
+            value: Any = flat.get(item.key)
             # Anything else is refused with a message of ours when it is encoded.
             if item.kind == "image" and _is_shrinkable(value, item.shape):
                 flat[item.key] = resize_image(value, (item.shape[0], item.shape[1]))

@@ -9,7 +9,7 @@ import pytest
 import gato_gym
 from gato_gym import cli
 from gato_gym.cli import VERBS, main
-from gato_gym.errors import GatoGymError
+from gato_gym.errors import GatoGymError, TrainingError
 
 
 @pytest.mark.parametrize("verb", VERBS)
@@ -52,6 +52,7 @@ def test_an_unknown_option_is_wrong_use(run):
     [
         (GatoGymError("told"), 2),
         (ValueError("told"), 2),
+        (TrainingError("told"), 1),
         (PermissionError("told"), 2),
         (FileNotFoundError("told"), 2),
         (OSError("told"), 1),

@@ -88,4 +88,4 @@ def test_an_interrupt_says_what_is_kept(started, run, monkeypatch):
 def test_other_settings_do_not_resume(started, fails):
     changed = list(started)
     changed[changed.index("--batch") + 1] = 3
-    assert "other settings (batch)" in fails(*changed, "--steps", 2)
+    assert "other train settings (batch)" in fails(*changed, "--steps", 2)

@@ -105,7 +105,12 @@ def test_a_corrupt_shard(fails, corpus, tmp_path):
     data = bytearray(shard.read_bytes())
     data[len(data) // 2] ^= 1
     shard.write_bytes(data)
-    assert shard.name in fails("corpus", "verify", copy)
+    told = fails("corpus", "verify", copy)
+    assert shard.name in told and "restore this file" in told
+    out = tmp_path / "run"
+    told = fails("train", "--corpus", copy, "--out", out, "--size", "tiny", "--steps", 1)
+    assert told.count(shard.name) == 1 and "restore this file" in told
+    assert not out.exists()
 
 
 def test_collect_refuses_before_it_writes(fails, tmp_path):
@@ -115,6 +120,16 @@ def test_collect_refuses_before_it_writes(fails, tmp_path):
     assert "did you mean" in fails("collect", "CartPole-v1", "--out", out, "--expert", "sb3/Cart")
     assert "--noise" in fails("collect", "CartPole-v1", "--out", out, "--noise", 2)
     assert "--episodes" in fails("collect", "CartPole-v1", "--out", out, "--episodes", 0)
+    for burst in ((0, 3), (4, 2)):
+        assert "--burst" in fails("collect", "CartPole-v1", "--out", out, "--burst", *burst)
+    wrong = fails("collect", "ALE/Boxing-v5", "--out", out, "--expert", "sb3/CartPole-v1")
+    assert all(name in wrong for name in ("'CartPole-v1'", "'ALE/Boxing-v5'", "'sb3/ALE/Boxing"))
+    both = ("CartPole-v1", "ALE/Boxing-v5", "--expert", "sb3/CartPole-v1")
+    assert "'ALE/Boxing-v5'" in fails("collect", *both, "--out", out)
+    assert "stacker" in fails(
+        "collect", "CartPole-v1", "--out", out, "--expert", "scripted/stacker"
+    )
+    assert "--expert" in fails("collect", "Acrobot-v1", "--out", out)
     assert "at least one task" in fails("collect", "--out", out)
     assert not out.exists()
 
@@ -148,7 +163,19 @@ def test_eval_of_all_tasks(run_json, agent, tmp_path):
     assert set(found["domains"]["classic"]) == {"mean", "iqm", "ci95", "count"}
     assert found["checkpoint"] == str(agent)
     assert json.loads(out.read_text()) == found
+    bare = run_json("eval", "--all", "--no-prompt", "--episodes", 1, "--checkpoint", agent)
+    assert bare["checkpoint"] == f"{agent} (no prompt)"
     assert [path.name for path in out.parent.iterdir()] == ["card.json"]
+
+
+def test_eval_warns_of_a_task_that_was_not_trained(run, agent, monkeypatch):
+    played = evaluate("CartPole-v1", RandomAgent(0), episodes=1, seed=0)
+    monkeypatch.setattr(evaluation, "evaluate", lambda *args, **kwargs: played)
+    command = ("eval", "--checkpoint", agent, "--episodes", 1, "--task")
+    code, _, err = run(*command, "Acrobot-v1")
+    assert (code, err.count("\n")) == (0, 1)
+    assert "Acrobot-v1 is not among the tasks" in err and "CartPole-v1" in err
+    assert run(*command, "CartPole-v1")[2] == ""
 
 
 def test_eval_for_people(run):
@@ -236,6 +263,17 @@ def test_a_video_has_to_be_an_mp4(fails, tmp_path):
     command = ("record", "--task", "CartPole-v1", "--agent", "random", "--out", tmp_path / "x.gif")
     assert ".mp4" in fails(*command)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_video_that_cannot_be_written_is_named(fails, tmp_path):
+    (tmp_path / "film.mp4").mkdir()
+    out = tmp_path / "film.mp4"
+    told = fails("record", "--task", "CartPole-v1", "--agent", "random", "--out", out)
+    assert str(out) in told
+    (tmp_path / "file").write_text("")
+    out = tmp_path / "file" / "film.mp4"
+    told = fails("record", "--task", "CartPole-v1", "--agent", "random", "--out", out)
+    assert str(out) in told
 
 
 # bench

@@ -1,7 +1,9 @@
 """Collection: complete, reproducible, resumable, and safe against every kind of end."""
 
+import json
 import os
 import random
+import shutil
 import signal
 import subprocess
 import sys
@@ -10,9 +12,10 @@ from functools import partial
 import numpy as np
 import pytest
 
+from gato_gym.agents.experts import weights_folder
 from gato_gym.data.collect import collect
 from gato_gym.data.corpus import Corpus
-from gato_gym.errors import GatoGymError, InvalidEpisodeError
+from gato_gym.errors import GatoGymError, InvalidEpisodeError, UnknownTaskError
 from gato_gym.testing import (
     TOY_CONTINUOUS_TASK,
     TOY_TASK,
@@ -155,6 +158,30 @@ def test_wrong_numbers_are_refused(tmp_path):
     for wrong in ({"episodes": 0}, {"workers": 0}, {"episodes_per_shard": 0}, {"noise": 1.5}):
         with pytest.raises(ValueError):
             run(tmp_path / "c", **wrong)
+    with pytest.raises(ValueError, match="burst"):
+        run(tmp_path / "c", burst=(0, 3))
+    assert not (tmp_path / "c").exists()
+
+
+@pytest.mark.parametrize("expert", ["sb3/CartPole-v1", "scripted/stacker", "sb3/none"])
+def test_an_unsuitable_expert_leaves_no_corpus(tmp_path, expert):
+    with pytest.raises(UnknownTaskError):
+        run(tmp_path / "c", expert=expert)
+    assert not (tmp_path / "c").exists()
+
+
+def test_an_expert_of_a_folder_is_named_by_its_content(tmp_path, monkeypatch):
+    folder = tmp_path / "mine"
+    shutil.copytree(weights_folder("CartPole-v1"), folder)
+    monkeypatch.chdir(tmp_path)
+    settings = {"out": tmp_path / "c", "episodes": 1, "seed": 0}
+    report = collect("CartPole-v1", expert=str(folder), **settings)
+    digest = json.loads((folder / "policy.json").read_text())["sha256"]
+    assert report.corpus.episodes()[0].expert == f"sb3/CartPole-v1@{digest[:8]}"
+    assert collect("CartPole-v1", expert="mine", **settings).skipped == 1
+    # A task's id stands for its expert.
+    report = collect("CartPole-v1", expert="CartPole-v1", **settings)
+    assert report.corpus.episodes()[1].expert == "sb3/CartPole-v1"
 
 
 # Kills: a child collects 30 episodes; whatever it committed must be there afterwards, equal.

@@ -96,6 +96,18 @@ def test_flips_after_the_check_of_the_whole_file_are_found_by_the_records(path):
     assert found > 50
 
 
+def test_a_changed_shard_is_told_once_and_with_the_fix(path):
+    file = shards(path)[0]
+    file.write_bytes(file.read_bytes()[:-1])
+    corpus = Corpus.open(path)
+    entry = next(e for e in corpus.episodes() if e.shard == file.name)
+    for look in (lambda: corpus.read(entry), lambda: corpus.check([entry.task])):
+        with pytest.raises(CorruptShardError, match="restore this file") as caught:
+            look()
+        assert str(caught.value).count(file.name) == 1
+    corpus.check(["another task"])
+
+
 def test_200_flipped_bits_in_the_manifest(path):
     expected = as_bytes(read_all(path))
     file = path / "manifest.jsonl"

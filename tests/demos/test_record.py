@@ -64,8 +64,25 @@ def test_a_task_of_another_checkpoint(demo, checkpoint, tmp_path, capsys):
 
 
 def test_a_missing_checkpoint(demo, tmp_path, capsys):
-    assert demo.main(["--checkpoint", str(tmp_path / "none")]) == 2
+    out = tmp_path / "videos"
+    assert demo.main(["--checkpoint", str(tmp_path / "none"), "--out", str(out)]) == 2
+    assert not out.exists()
     assert "does not exist" in capsys.readouterr().err
+
+
+def test_a_folder_that_cannot_be_made(demo, checkpoint, tmp_path, capsys):
+    (tmp_path / "file").write_text("")
+    out = tmp_path / "file" / "videos"
+    assert demo.main(["--checkpoint", str(checkpoint), "--out", str(out)]) == 2
+    told = capsys.readouterr().err
+    assert str(out) in told and told.count("\n") == 1
+
+
+def test_a_video_that_cannot_be_written(demo, checkpoint, tmp_path, capsys):
+    (tmp_path / "CartPole-v1.mp4").mkdir()
+    command = ["--checkpoint", str(checkpoint), "--tasks", "CartPole-v1", "--out", str(tmp_path)]
+    assert demo.main(command) == 2
+    assert str(tmp_path / "CartPole-v1.mp4") in capsys.readouterr().err
 
 
 def test_file_names(demo):
