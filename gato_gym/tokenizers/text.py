@@ -6,7 +6,7 @@ The paper does not say which SentencePiece model it used; ours is BPE with ident
 from __future__ import annotations
 
 import io
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -36,8 +36,16 @@ class TextTokenizer:
         return cls(Path(path).read_bytes())
 
     @classmethod
-    def train(cls, sentences: Iterable[str], size: int) -> TextTokenizer:
-        """Fit at most `size` pieces (512 or more: 256 are bytes) to the sentences."""
+    def train(
+        cls, sentences: Iterable[str], size: int, phrases: Sequence[str] = ()
+    ) -> TextTokenizer:
+        """Fit at most `size` pieces (512 or more: 256 are bytes) to the sentences.
+
+        Args:
+            sentences: what the pieces are learned from.
+            size: counts the bytes and the phrases too.
+            phrases: become one piece each, wherever they stand; all others lie inside of a word.
+        """
         target = io.BytesIO()
         sentencepiece.SentencePieceTrainer.train(
             sentence_iterator=iter(sentences),
@@ -50,6 +58,7 @@ class TextTokenizer:
             remove_extra_whitespaces=False,
             add_dummy_prefix=False,
             allow_whitespace_only_pieces=True,
+            user_defined_symbols=[phrase.replace(" ", SPACE_MARK) for phrase in phrases],
             minloglevel=2,
         )
         return cls(target.getvalue())

@@ -48,6 +48,13 @@ def test_pickling(text):
     assert copy.encode("go left ☃").tolist() == text.encode("go left ☃").tolist()
 
 
+def test_a_phrase_is_one_piece():
+    text = TextTokenizer.train(SENTENCES * 20, 512, [" on the blue one"])
+    sentence = "go on the blue one on the blue one, right"
+    assert len(text.encode(sentence)) == len(text.encode("go, right")) + 2
+    assert text.decode(text.encode(sentence)) == sentence
+
+
 def test_load(text, tmp_path):
     path = tmp_path / "text.model"
     path.write_bytes(text.model)
