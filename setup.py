@@ -13,9 +13,18 @@ packages = []
 for name, folder in ROOTS.items():
     packages += [name, *(f"{name}.{child}" for child in find_packages(folder))]
 
+# MuJoCo 3.11 serves the most suites at once; with 4.0 half of Gymnasium-Robotics does not build.
+MUJOCO = "mujoco>=3.11,<4"
+
 EXTRAS = {
     "atari": ["ale-py>=0.12"],
-    "mujoco": ["mujoco>=3.11,<4"],
+    "box2d": ["box2d>=2.3.10"],
+    "mujoco": [MUJOCO],
+    "dm_control": [MUJOCO, "dm-control>=1.0.44", "shimmy>=2.0.1"],
+    "metaworld": [MUJOCO, "metaworld>=3.0"],
+    "minigrid": ["minigrid>=3.2"],
+    "popgym": ["popgym>=1.0.7"],
+    "robotics": [MUJOCO, "gymnasium-robotics>=1.4.2"],
     "experts": ["stable-baselines3>=2.9,<3"],
     "minari": ["minari>=0.5.4"],
 }
@@ -25,7 +34,7 @@ setup(
     package_dir=ROOTS,
     include_package_data=False,  # what ships beside the code is listed here
     package_data={
-        "gato_gym": ["py.typed", "pretrained/**/*"],
+        "gato_gym": ["py.typed", "pretrained/**/*", "tokenizers/default_text.*"],
         "gato_gym.envs": ["*.json", "**/*.xml"],
         "gato_gym.agents": ["experts/weights/*/*"],
     },
@@ -33,7 +42,8 @@ setup(
         "numpy>=2",
         "torch>=2.13,<3",
         "gymnasium>=1.4,<2",
-        "pygame>=2.6",  # Gymnasium's classic control draws with it
+        # Gymnasium's classic control and MiniGrid draw with it; it takes the place of pygame.
+        "pygame-ce>=2.5.8",
         "array-record>=0.8.6",
         "grain>=0.2.18",
         "zstandard>=0.25",

@@ -6,9 +6,10 @@ an environment package (ale-py, MuJoCo): those load when one of their tasks is f
 
 from __future__ import annotations
 
-from gato_gym.envs.factory import make, make_vec, task_spec
+from gato_gym.envs.factory import make, task_spec
 from gato_gym.envs.registration import register_all
 from gato_gym.envs.registry import tasks
+from gato_gym.envs.vector import make_vec
 
 __all__ = ["make", "make_vec", "task_spec", "tasks"]
 

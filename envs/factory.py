@@ -1,23 +1,19 @@
-"""`make` and `make_vec`: the standardised raw environment; `task_spec`: what it is to Gato."""
+"""`make`: the standardised raw environment; `task_spec`: what an environment is to Gato."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+import inspect
+from collections.abc import Iterator
 from dataclasses import replace
-from functools import partial
 from typing import Any
 
 import gymnasium as gym
+from gymnasium.envs.registration import load_env_creator
 from gymnasium.wrappers import RescaleAction
 
+from gato_gym.envs.families import Family, family_of
 from gato_gym.envs.images import ResizeImages, default_size
-from gato_gym.envs.registry import (
-    RENDERS_ANY_SIZE,
-    missing_extra,
-    package_of,
-    registered,
-    resolve,
-)
+from gato_gym.envs.registry import load_tasks, missing_extra, registered, resolve
 from gato_gym.envs.spaces import (
     TuplesToDicts,
     action_spec,
@@ -46,11 +42,14 @@ def make(id: str, *, image_size: tuple[int, int] | None = None, **kwargs: Any) -
         MissingExtraError: its package is not installed; names the extra.
         UnsupportedSpaceError: a space that has no tokens.
         InvalidObservationError: an image size that is no multiple of 16.
+        ValueError: the task has no such render mode.
+        TypeError: the task takes no such keyword argument.
     """
     name = resolve(id)
-    if image_size is not None and name in RENDERS_ANY_SIZE:
+    family = family_of(name)
+    if image_size is not None and family is not None and family.any_size:
         kwargs["image_size"] = image_size
-    env = _gymnasium_make(name, **kwargs)
+    env = _build(name, family, kwargs)
     try:
         if has_tuple(env.observation_space):
             env = TuplesToDicts(env)
@@ -68,19 +67,6 @@ def make(id: str, *, image_size: tuple[int, int] | None = None, **kwargs: Any) -
         one = space.dtype.type(1)  # type: ignore[union-attr]
         env = RescaleAction(env, min_action=-one, max_action=one)
     return env
-
-
-def make_vec(
-    id: str, num_envs: int, *, make_one: Callable[..., gym.Env] = make, **kwargs: Any
-) -> gym.vector.VectorEnv:
-    """`num_envs` copies of `make_one(id, **kwargs)`, stepped together.
-
-    Each is reset as soon as its episode ends (Gymnasium's same-step mode, as in Stable-Baselines3).
-    """
-    return gym.vector.SyncVectorEnv(
-        [partial(make_one, id, **kwargs) for _ in range(num_envs)],
-        autoreset_mode=gym.vector.AutoresetMode.SAME_STEP,
-    )
 
 
 def task_spec(env_or_id: str | gym.Env | gym.vector.VectorEnv) -> TaskSpec:
@@ -103,6 +89,9 @@ def task_spec(env_or_id: str | gym.Env | gym.vector.VectorEnv) -> TaskSpec:
         finally:
             env.close()
     if isinstance(env_or_id, gym.vector.VectorEnv):
+        carried = getattr(env_or_id, "task_spec", None)
+        if isinstance(carried, TaskSpec):
+            return carried
         copies = getattr(env_or_id.unwrapped, "envs", None)
         if not copies:
             raise TypeError(f"{env_or_id} hides its environments: pass the task id instead")
@@ -114,23 +103,43 @@ def task_spec(env_or_id: str | gym.Env | gym.vector.VectorEnv) -> TaskSpec:
         carried = vars(layer).get("task_spec")
         if isinstance(carried, TaskSpec):
             return carried
-    return _derive(env_or_id)
+    fresh = derive(env_or_id)
+    known = registered(fresh.id)
+    if known is None:
+        return fresh
+    return replace(known, observations=fresh.observations, action=fresh.action)
 
 
-def _derive(env: gym.Env) -> TaskSpec:
+def derive(env: gym.Env) -> TaskSpec:
+    """What a built environment shows, without a look into the catalogue.
+
+    Raises:
+        TypeError: the environment has no id.
+        UnsupportedSpaceError: a space that has no tokens.
+    """
     if env.spec is None:
         raise TypeError(f"{env} was not made by gymnasium.make, so it has no id: register it")
     observations, action = _observations(env, None), action_spec(env.action_space)
-    known = registered(env.spec.id)
-    if known is not None:
-        return replace(known, observations=observations, action=action)
+    family = family_of(env.spec.id)
+    if family is None:
+        return TaskSpec(
+            id=env.spec.id,
+            domain="other",
+            family=env.spec.namespace or "gymnasium",
+            observations=observations,
+            action=action,
+            horizon=env.spec.max_episode_steps,
+        )
+    facts = {"horizon": env.spec.max_episode_steps} | family.facts(env)
     return TaskSpec(
         id=env.spec.id,
-        domain="other",
-        family=env.spec.namespace or "gymnasium",
+        domain=family.domain(env.spec.id),
+        family=family.name,
         observations=observations,
         action=action,
-        horizon=env.spec.max_episode_steps,
+        extra=family.extra,
+        package=family.distribution,
+        **facts,  # type: ignore[arg-type]  # the families name the fields
     )
 
 
@@ -138,7 +147,7 @@ def _observations(env: gym.Env, image_size: tuple[int, int] | None) -> tuple[Obs
     """The leaves; image sizes are those asked for, else set already, the package's, the default."""
     leaves = observation_specs(env.observation_space)
     resized = next((layer.sizes for layer in _layers(env) if isinstance(layer, ResizeImages)), {})
-    package = package_of(env.spec.id) if env.spec else None
+    family = family_of(env.spec.id) if env.spec else None
     images = image_leaves(env.observation_space)
 
     def size(key: str) -> tuple[int, int]:
@@ -146,7 +155,7 @@ def _observations(env: gym.Env, image_size: tuple[int, int] | None) -> tuple[Obs
             return image_size
         if key in resized:
             return resized[key]
-        return (package and package.image_size) or default_size(*images[key])
+        return (family and family.image_size) or default_size(*images[key])
 
     return tuple(
         ObservationSpec(leaf.key, "image", (*size(leaf.key), 3)) if leaf.kind == "image" else leaf
@@ -161,10 +170,57 @@ def _layers(env: gym.Env) -> Iterator[gym.Env]:
     yield env
 
 
-def _gymnasium_make(name: str, **kwargs: Any) -> gym.Env:
+def _build(name: str, family: Family | None, kwargs: dict[str, Any]) -> gym.Env:
+    """`gymnasium.make` with its complaints turned into advice, and the family's amendments."""
+    _check_render_mode(name, kwargs.get("render_mode"))
+    if name in load_tasks():
+        # The suite test has run the checker on every task of the catalogue.
+        kwargs = {"disable_env_checker": True} | kwargs
     try:
-        return gym.make(name, **kwargs)
+        build = gym.make if family is None or family.build is None else family.build
+        env = build(name, **kwargs)
     except gym.error.DependencyNotInstalled as error:
-        if "mujoco" in str(error).lower():
-            raise missing_extra(name, "mujoco") from error
+        if family is not None:
+            raise missing_extra(name) from error
         raise MissingExtraError(f"{name}: {error}") from error
+    except TypeError as error:
+        if "unexpected keyword argument" not in str(error):
+            raise
+        raise TypeError(f"{name}: {error}; {_accepted(name)}") from error
+    return env if family is None else family.adapt(env)
+
+
+def _creator(name: str) -> Any:
+    """The class or function that builds a task, None where it cannot be looked up."""
+    entry = gym.spec(name).entry_point
+    if callable(entry) or entry is None:
+        return entry
+    try:
+        return load_env_creator(entry)
+    except (ImportError, gym.error.DependencyNotInstalled):
+        return None  # gymnasium.make tells it better
+
+
+def _check_render_mode(name: str, mode: Any) -> None:
+    known = getattr(_creator(name), "metadata", {}).get("render_modes")
+    if mode is None or not known or mode in known:
+        return
+    # Gymnasium builds these from a mode that returns single frames.
+    if mode in ("human", "rgb_array_list", "ansi_list") and mode.removesuffix("_list") in known:
+        return
+    if mode == "human" and {"rgb_array", "rgb_array_list"} & set(known):
+        return
+    raise ValueError(
+        f"{name} has no render_mode {mode!r}; it has {', '.join(map(repr, known))} and None"
+    )
+
+
+def _accepted(name: str) -> str:
+    """The keyword arguments that a task takes, for people."""
+    creator = _creator(name)
+    try:
+        parameters = inspect.signature(creator).parameters.values()
+    except (TypeError, ValueError):
+        return "see the documentation of its package"
+    names = [p.name for p in parameters if p.kind not in (p.VAR_POSITIONAL, p.VAR_KEYWORD)]
+    return f"it takes {', '.join(names) or 'none'}"

@@ -73,8 +73,10 @@ class TaskSpec:
 
     `random_score` and `expert_score` are mean undiscounted returns; `*_source` says who measured
     them. `expert` is the id of the expert in `gato_gym.agents.experts` that makes the task's data.
-    `extra` is the pip extra that installs it ("" = core). `has_success` says whether
-    `info["success"]` is reported.
+    `package` is the distribution that the task comes from, `extra` the pip extra that installs it
+    ("" = core). `horizon` is the number of steps after which an episode is cut, None if nothing
+    cuts it; `control_hz` the number of steps per simulated second, None where time has no unit.
+    `has_success` says whether `info["success"]` is reported.
     """
 
     id: str
@@ -90,6 +92,13 @@ class TaskSpec:
     expert: str | None = None
     extra: str = ""
     has_success: bool = False
+    package: str = ""
+    control_hz: float | None = None
+
+    @property
+    def has_text(self) -> bool:
+        """Whether any part of an observation is text, which needs a text model."""
+        return any(leaf.kind == "text" for leaf in self.observations)
 
     def to_json(self) -> dict[str, Any]:
         """A JSON-ready dict; `TaskSpec.from_json` is its inverse."""

@@ -45,6 +45,9 @@ class Family:
             `info["success"]` is a bool where the task has a success signal.
         facts: fields of the task's `TaskSpec` that only the built (adapted) environment knows:
             any of horizon, control_hz (control steps per simulated second), has_success.
+        build: makes the bare environment from an id and keyword arguments, in the place of
+            `gymnasium.make`, for arguments that the package does not know; None is
+            `gymnasium.make`.
         image_size: (height, width) of the images of all its tasks; None leaves it to the space.
         any_size: its environments take `image_size=` and draw at that size themselves.
     """
@@ -59,6 +62,7 @@ class Family:
     domain: Callable[[str], str]
     adapt: Callable[[gym.Env], gym.Env] = unchanged
     facts: Callable[[gym.Env], dict[str, object]] = no_facts
+    build: Callable[..., gym.Env] | None = None
     image_size: tuple[int, int] | None = None
     any_size: bool = False
 
@@ -73,6 +77,12 @@ def base_name(task: str) -> str:
     name = task.rpartition("/")[2]
     stem, dash, version = name.rpartition("-v")
     return stem if dash and version.isdigit() else name
+
+
+def state_twin(task: str) -> str:
+    """The task with the same dynamics and rewards that observes numbers instead of pixels."""
+    stem, dash, version = task.rpartition("-v")
+    return f"{stem.removesuffix('-pixels')}{dash}{version}"
 
 
 def observation_kind(spec: TaskSpec) -> str:
