@@ -14,7 +14,7 @@ PYTEST = OMP_NUM_THREADS=1 SDL_VIDEODRIVER=dummy $(BIN)/pytest -n $(JOBS)
 SOURCES = gato_gym envs agents demos benchmarks tests setup.py
 
 .DEFAULT_GOAL := help
-.PHONY: help venv demo test check wheel-check links bench lint format types clean
+.PHONY: help venv demo test suite check wheel-check links bench lint format types clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "%-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -34,6 +34,10 @@ demo: venv ## play every bundled task: videos/*.mp4 and videos/scores.json
 
 test: venv ## all tests
 	$(PYTEST)
+
+suite: venv ## build and play every task of the catalogue; figures in build/suite.jsonl
+	@rm -f build/suite.jsonl
+	$(PYTEST) -m suite
 
 check: venv links ## what a change must pass: format, lint, types, tests
 	$(BIN)/ruff format --check $(SOURCES)

@@ -130,3 +130,12 @@ for _task, _continuous in ((TOY_TASK, False), (TOY_CONTINUOUS_TASK, True)):
             max_episode_steps=100,
             kwargs={"continuous": _continuous},
         )
+
+
+def fragile_work(task: str, factor: int) -> dict[str, int]:
+    """Work for a pool of processes: "ends" ends its process, "fails" raises, others succeed."""
+    if task == "ends":
+        os._exit(3)
+    if task == "fails":
+        raise ValueError("no such luck")
+    return {"value": factor * len(task)}

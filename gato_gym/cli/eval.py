@@ -10,7 +10,6 @@ examples:
 
 from __future__ import annotations
 
-import shlex
 import sys
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,8 +17,6 @@ from typing import Any
 
 from gato_gym import envs
 from gato_gym.cli.players import AgentKind, load_player, print_json, write_json
-from gato_gym.envs.registry import SCORES_PATH, load_scores, registered
-from gato_gym.errors import UnknownTaskError
 from gato_gym.evaluation.progress import ProgressBar
 from gato_gym.evaluation.scores import Score, agent_name, evaluate, summarize
 
@@ -42,8 +39,6 @@ class Options:
     """Folder or Hub id of the model; default is the bundled one."""
     no_prompt: bool = False
     """Begin episodes without the task's demonstration (gato only)."""
-    save_reference: bool = False
-    """Write the mean as the task's random or expert score (with --agent random or expert)."""
     out: Path | None = None
     """Also write the JSON to this file."""
     json: bool = False
@@ -54,14 +49,7 @@ def run(options: Options) -> int:
     """Play and print."""
     if (options.task is None) == (not options.all):
         raise ValueError("pass either --task ID or --all")
-    if options.save_reference and options.agent == "gato":
-        raise ValueError("--save-reference is for --agent random and --agent expert")
-    if options.save_reference and options.task is not None and registered(options.task) is None:
-        raise UnknownTaskError(f"{options.task!r} is not in the catalogue: see gato-gym tasks")
     scores = _bundle(options) if options.all else [_play(str(options.task), options)]
-    if options.save_reference:
-        for one in scores:
-            save_reference(one, options)
     result: dict[str, Any]
     if options.all:
         domains = {one.task: envs.task_spec(one.task).domain for one in scores}
@@ -117,18 +105,6 @@ def _play(task: str, options: Options, player: tuple[Any, str | None] | None = N
             observers=[bar],
             checkpoint=name or agent_name(agent),
         )
-
-
-def save_reference(score: Score, options: Options, path: Path = SCORES_PATH) -> None:
-    """Write a mean return as the random or expert score of the catalogue, with its source."""
-    command = ["gato-gym", "eval", "--task", score.task, "--agent", options.agent]
-    command += ["--episodes", str(score.episodes), "--seed", str(score.seed)]
-    scores = {task: dict(row) for task, row in load_scores(path).items()}
-    row = scores.setdefault(score.task, {})
-    row[options.agent] = round(score.mean_return, 4)
-    row[f"{options.agent}_source"] = shlex.join(command)
-    write_json(path, dict(sorted(scores.items())))
-    load_scores.cache_clear()
 
 
 def print_table(scores: list[Score]) -> None:

@@ -45,7 +45,10 @@ def export(
     prompts = choose_prompts(corpus, specs)
     card = make_card(trainer, prompts, log, command) | {"note": note}
     documents = {"card.json": json.dumps(card, indent=1) + "\n", "README.md": readme(card)}
-    agent = GatoAgent(trainer.model, specs, prompts, documents=documents, name=folder.name)
+    text = trainer.source.text
+    agent = GatoAgent(
+        trainer.model, specs, prompts, text=text, documents=documents, name=folder.name
+    )
     agent.save_pretrained(folder)
     return card
 

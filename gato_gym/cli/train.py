@@ -101,6 +101,7 @@ def run(options: Options) -> int:
     from gato_gym.cli.export import export
     from gato_gym.cli.runlog import RunLog
     from gato_gym.data.windows import WindowSource
+    from gato_gym.tokenizers.default_text import default_text
     from gato_gym.tokenizers.vocabulary import Vocabulary
     from gato_gym.training.trainer import Trainer
 
@@ -112,6 +113,7 @@ def run(options: Options) -> int:
         specs,
         shape.context,
         Vocabulary(shape.text_size),
+        default_text() if any(spec.has_text for spec in specs.values()) else None,
         seed=config.seed,
         prompt_share=config.prompt_share,
     )

@@ -100,6 +100,7 @@ class WindowSource:
         prompt_share: float = 0.25,
     ) -> None:
         self.corpus, self.mixture, self.context = corpus, mixture, context
+        self.text = text
         self.seed, self.prompt_share = seed, prompt_share
         self.tasks = [task.task for task in mixture.tasks]
         self.tokenizers = [StepTokenizer(specs[task], vocabulary, text) for task in self.tasks]

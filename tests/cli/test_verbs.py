@@ -21,7 +21,6 @@ from gato_gym.cli.train import Options, command_line, parse_weights
 from gato_gym.config import model_config
 from gato_gym.data.collect import collect
 from gato_gym.data.corpus import Corpus
-from gato_gym.envs.registry import load_scores
 from gato_gym.evaluation.scores import evaluate
 from gato_gym.models.gato import Gato
 from gato_gym.testing import TOY_TASK, ToyExpert, make_toy
@@ -31,34 +30,8 @@ SCORE_KEYS = {
     *("task", "episodes", "seed", "mean_return", "ci95", "random", "expert", "normalized"),
     *("success_rate", "checkpoint", "steps_per_second"),
 }
-TASK_KEYS = {
-    *("id", "domain", "package", "observation", "actions", "available", "random", "expert"),
-    *("source", "extra"),
-}
 STATS_KEYS = {"episodes", "tasks", "tokens", "bytes", "by_task"}
 BENCH_KEYS = {"value", "unit", "reference", "ratio", "machine", "command"}
-
-
-# tasks
-
-
-def test_tasks_json(run_json):
-    rows = run_json("tasks")
-    assert {row["id"] for row in rows} == {spec.id for spec in envs.tasks(available=False)}
-    assert all(set(row) >= TASK_KEYS for row in rows)
-    boxing = next(row for row in rows if row["id"] == "ALE/Boxing-v5")
-    assert boxing["package"] == "ale-py" and boxing["extra"] == "atari"
-    assert boxing["actions"] == "discrete 18"
-    assert boxing["observation"] == {"observation": "image 64x80x3"}
-
-
-def test_tasks_of_a_domain(run_json, run):
-    assert {row["domain"] for row in run_json("tasks", "--domain", "classic")} == {"classic"}
-    assert "CartPole-v1" in run("tasks")[1]
-
-
-def test_an_unknown_domain_names_the_nearest(fails):
-    assert "did you mean atari?" in fails("tasks", "--domain", "attari")
 
 
 # collect and corpus
@@ -199,7 +172,6 @@ def test_an_unknown_task(fails, agent):
         (("--task", "CartPole-v1", "--agent", "random", "--episodes", 0), "at least 1"),
         (("--task", "CartPole-v1", "--agent", "random", "--checkpoint", "x"), "--checkpoint"),
         (("--task", "CartPole-v1", "--agent", "expert", "--no-prompt"), "--no-prompt"),
-        (("--task", "CartPole-v1", "--save-reference"), "--save-reference"),
         (("--task", "CartPole-v1", "--checkpoint", "/none/there"), "does not exist"),
         (("--task", "Acrobot-v1", "--agent", "expert"), "no expert"),
     ],
@@ -223,22 +195,6 @@ def test_a_corrupt_checkpoint(damage, fails, agent, tmp_path):
         weights.write_bytes(data)
     told = fails("eval", "--task", "CartPole-v1", "--checkpoint", copy, "--episodes", 1)
     assert "model.safetensors" in told
-
-
-def test_a_reference_is_written_with_its_source(tmp_path):
-    path = tmp_path / "scores.json"
-    path.write_text('{"CartPole-v1": {"expert": 499.0, "expert_source": "kept"}}')
-    load_scores.cache_clear()
-    options = evaluation.Options(task="CartPole-v1", agent="random", episodes=2, seed=5)
-    score = evaluate("CartPole-v1", RandomAgent(5), episodes=2, seed=5)
-    evaluation.save_reference(score, options, path)
-    row = json.loads(path.read_text())["CartPole-v1"]
-    assert row == {
-        "expert": 499.0,
-        "expert_source": "kept",
-        "random": round(score.mean_return, 4),
-        "random_source": "gato-gym eval --task CartPole-v1 --agent random --episodes 2 --seed 5",
-    }
 
 
 # record
