@@ -10,6 +10,7 @@ import gymnasium as gym
 from gymnasium.wrappers import TimeLimit
 
 from gato_gym.envs.families.base import Family, base_name, no_facts, unchanged
+from gato_gym.envs.families.drawing import draw_ourselves
 from gato_gym.envs.families.mending import FreshWorld
 
 # Only the newest version of each. Gymnasium's phys2d and tabular ids are the same tasks again,
@@ -163,6 +164,7 @@ FAMILIES = (
         extra="mujoco",
         modules=("mujoco",),
         register=_import_mujoco,
+        adapt=draw_ourselves,
         facts=_mujoco_facts,
     ),
 )

@@ -10,6 +10,7 @@ import gymnasium as gym
 from gymnasium.utils import RecordConstructorArgs
 
 from gato_gym.envs.families.base import Family
+from gato_gym.envs.families.drawing import draw_ourselves
 from gato_gym.envs.families.mending import FreshSimulation, ReportSuccess
 
 # Distinct tasks only, the newest version of each:
@@ -98,6 +99,7 @@ def _register() -> None:
 def _adapt(env: gym.Env) -> gym.Env:
     assert env.spec is not None
     name = env.spec.name
+    draw_ourselves(env)
     if name.startswith("FrankaKitchen"):
         return MendKitchen(env)
     if "Maze_" in name:

@@ -16,7 +16,7 @@ from typing import Any, Literal
 
 from gato_gym.cli.players import print_json
 from gato_gym.envs.families import base_name, observation_kind
-from gato_gym.envs.registry import hidden, is_available, nearest, resolve, tasks
+from gato_gym.envs.registry import HELD_OUT, hidden, is_available, nearest, resolve, tasks
 from gato_gym.types import TaskSpec
 
 # Number of tasks per domain that Gato was trained on (paper, Table 1), and the domain of ours that
@@ -131,6 +131,7 @@ def describe(spec: TaskSpec) -> dict[str, Any]:
         "control_hz": spec.control_hz,
         "success": 'info["success"]' if spec.has_success else None,
         "made_by": spec.expert,
+        "held_out": spec.id in HELD_OUT,
     }
 
 
