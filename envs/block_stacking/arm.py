@@ -9,10 +9,21 @@ from __future__ import annotations
 
 from typing import Any
 
-from gato_gym.envs.block_stacking.physics import mujoco
-from gato_gym.envs.block_stacking.shapes import DARK, ORANGE, STEEL, WHITE, add_box, add_round
+from gato_gym.envs.block_stacking.primitives import (
+    DARK,
+    GRIPPER,
+    ORANGE,
+    STEEL,
+    WHITE,
+    add_box,
+    add_round,
+)
+from gato_gym.envs.rendering.physics import mujoco
 
-APERTURE = 0.085
+APERTURE = 0.085  # m between the open pads
+PAD_HALF = (0.011, 0.005, 0.012)  # m; the pads are level with the pinch point, their faces along y
+FINGER_DEPTH = 0.019  # m from a pad's face to the finger's back
+PALM_CLEARANCE = 0.057  # m from the pinch point up to the palm
 ARM_JOINTS = tuple(f"joint{i}" for i in range(1, 8))
 HOME = (0.0, 0.1, 0.0, -2.0, 0.0, 2.1, 0.0)
 POSITION_GAIN = 2000.0
@@ -74,7 +85,7 @@ _SHELLS: dict[str, tuple[tuple[Any, ...], ...]] = {
 def add_arm(spec: Any) -> None:
     """Adds the arm at the origin, its actuators and its gripper."""
     base = spec.worldbody.add_body(name="base")
-    add_box(base, (0, 0, 0.012), (0.115, 0.105, 0.012), DARK, solid=False)
+    add_box(base, (0, 0, 0.012), (0.115, 0.105, 0.012), DARK)
     pedestal: tuple[tuple[Any, ...], ...] = (
         ((0, 0, 0.02), (0, 0, 0.120), 0.074, WHITE),
         ((0, 0, 0.118), (0, 0, 0.134), 0.069, DARK),
@@ -100,7 +111,9 @@ def add_arm(spec: Any) -> None:
         actuator = spec.add_actuator(
             name=f"joint{name}", target=f"joint{name}", trntype=mujoco.mjtTrn.mjTRN_JOINT
         )
-        actuator.set_to_position(kp=POSITION_GAIN, kv=VELOCITY_GAIN)
+        # A servo whose target moves at the commanded velocity: as the original's joints do.
+        actuator.set_to_intvelocity(kp=POSITION_GAIN, kv=VELOCITY_GAIN)
+        actuator.actlimited, actuator.actrange = True, limits
         actuator.forcelimited, actuator.forcerange = True, (-torque, torque)
         parent = link
     _add_gripper(spec, parent)
@@ -110,9 +123,9 @@ def _add_gripper(spec: Any, wrist: Any) -> None:
     hand = wrist.add_body(name="hand", pos=(0, 0, -0.107), gravcomp=1.0)
     hand.mass, hand.ipos, hand.explicitinertial = 0.7, (0, 0, -0.03), True
     hand.inertia = [0.001, 0.0006, 0.001]
-    add_box(hand, (0, 0, -0.033), (0.026, 0.068, 0.033), DARK, name="hand")
-    add_box(hand, (0, 0, -0.069), (0.018, 0.072, 0.004), STEEL, solid=False)
-    add_box(hand, (0.027, 0, -0.030), (0.0012, 0.030, 0.008), ORANGE, solid=False)
+    add_box(hand, (0, 0, -0.033), (0.026, 0.068, 0.033), DARK, name="hand", meets=GRIPPER)
+    add_box(hand, (0, 0, -0.069), (0.018, 0.072, 0.004), STEEL)
+    add_box(hand, (0.027, 0, -0.030), (0.0012, 0.030, 0.008), ORANGE)
     # The pinch point: 0.13 m below the flange, between the pads.
     hand.add_site(name="pinch", pos=(0, 0, -0.130), size=[0.004] * 3, rgba=(0, 0, 0, 0))
     tendon = spec.add_tendon(name="opening")
@@ -126,19 +139,29 @@ def _add_gripper(spec: Any, wrist: Any) -> None:
             axis=(0, sign, 0),
             range=(0, APERTURE / 2),
             limited=True,
-            armature=0.1,
+            armature=0.5,  # of the gears
             damping=[260.0, 0, 0],
         )
-        add_box(finger, (0, sign * 0.016, -0.004), (0.013, 0.011, 0.006), STEEL, solid=False)
+        add_box(finger, (0, sign * 0.016, -0.004), (0.013, 0.011, 0.006), STEEL)
         add_box(
-            finger, (0, sign * 0.014, -0.036), (0.010, 0.005, 0.033), DARK, name=f"finger_{side}"
+            finger,
+            (0, sign * 0.014, -0.036),
+            (0.010, 0.005, 0.033),
+            DARK,
+            name=f"finger_{side}",
+            meets=GRIPPER,
         )
         pad = add_box(
-            finger, (0, sign * 0.005, -0.057), (0.011, 0.005, 0.012), STEEL, name=f"pad_{side}"
+            finger,
+            (0, sign * PAD_HALF[1], -0.057),
+            PAD_HALF,
+            STEEL,
+            name=f"pad_{side}",
+            meets=GRIPPER,
         )
         # Rubber on plastic; the priority makes the pair use these values and not the maximum.
         pad.friction, pad.condim, pad.priority = (1.0, 0.02, 0.0001), 4, 1
-        pad.solref, pad.solimp = (0.005, 1.0), (0.95, 0.99, 0.001, 0.5, 2)
+        pad.solref, pad.solimp = (0.015, 1.0), (0.95, 0.99, 0.001, 0.5, 2)
         tendon.wrap_joint(f"finger_{side}", 0.5)
     spec.add_equality(
         type=mujoco.mjtEq.mjEQ_JOINT,

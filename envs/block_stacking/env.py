@@ -1,4 +1,4 @@
-"""The Gymnasium environment: red cube onto blue cube, 20 Hz Cartesian velocity control.
+"""The Gymnasium environment of every task of the family: 20 Hz Cartesian velocity control.
 
 Actions, Box(-1, 1, (5,)):
     0-2  velocity of the pinch point along x, y, z of the world, times 0.10 m/s
@@ -8,48 +8,55 @@ Actions, Box(-1, 1, (5,)):
 Observations, `observation="state"` (float32):
     proprioception (8,)  pinch position relative to the workspace's centre [m] (3), sin yaw and
                          cos yaw, gripper opening (0 closed .. 1 open), grasp flag (both pads press
-                         on one cube), pinch vertical velocity as a fraction of 0.10 m/s
-    red, blue (7,)       position relative to the pinch point [m] (3), quaternion w, x, y, z, w >= 0
+                         on one object), pinch vertical velocity as a fraction of 0.10 m/s
+    red, blue, green (7,)  as far as the task has them: position relative to the pinch point [m]
+                         (3), quaternion w, x, y, z, w >= 0
+    shapes (3, 6)        tasks with objects other than cubes: the parameters of red, blue, green
+                         (sides, shrink, shear, three sizes), scaled to about [-1, 1]
 `observation="pixels"`: proprioception and the uint8 images front_left and front_right.
 
-Rewards: "sparse" (default) is 1 on every step on which red rests on blue, let go; "shaped" is the
-five-stage reward in [0, 1] (rewards.py). `info["success"]` is the sparse condition. With the sparse
-reward and `terminate_on_success=True` the episode terminates once the condition has held for 20
-control steps (1 s); otherwise it runs the paper's fixed 400 steps.
+Rewards: "sparse" (default) is 1 on every step on which the goal holds (rewards.py); "shaped" is the
+reward in stages, in [0, 1]. `info["success"]` is the sparse condition. With the sparse reward and
+`terminate_on_success=True` the episode terminates once the condition has held for 20 control steps
+(1 s); otherwise it runs the paper's fixed 400 steps.
 """
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import gymnasium
 import numpy as np
 from gymnasium import spaces
 
-from gato_gym.envs.block_stacking import arm, scene
+from gato_gym.envs.block_stacking import observations, placement, scene
 from gato_gym.envs.block_stacking.control import MAX_SPEED, MAX_YAW_RATE, CartesianController
-from gato_gym.envs.block_stacking.physics import mujoco
-from gato_gym.envs.block_stacking.rendering import FrameSource, choose_backend, frame_source
-from gato_gym.envs.block_stacking.rewards import Situation, shaped_reward, sparse_reward
+from gato_gym.envs.block_stacking.randomise import Randomiser
+from gato_gym.envs.block_stacking.rewards import SHAPED, SUCCESS, out_of_question
+from gato_gym.envs.block_stacking.shapes import SHAPES, TRAINING_SHAPES, Shape
+from gato_gym.envs.block_stacking.situation import Sensors, Situation
+from gato_gym.envs.block_stacking.tasks import ANY_TRAINING_SHAPE, TASKS
+from gato_gym.envs.rendering import FrameSource, choose_backend, frame_source
+from gato_gym.envs.rendering.physics import mujoco
 
 CONTROL_HZ = 20
 STEPS_TO_HOLD = 20
-OBSERVATION_CAMERAS = ("front_left", "front_right")
-SPAWN_HALF = 0.10  # cubes appear within this of the workspace's centre (facts sheet 9.1)
-MIN_SEPARATION = 0.09  # between cube centres: no overlap at any yaw
-MIN_PRESS = 0.2  # N on each pad that counts as a grasp
-PROPRIOCEPTION_LOW = np.array([-1, -1, -1, -1, -1, 0, 0, -5], np.float32)
-PROPRIOCEPTION_HIGH = np.array([1, 1, 1, 1, 1, 1, 1, 5], np.float32)
 
 
 class BlockStackingEnv(gymnasium.Env):
-    """A seven-joint arm with a two-finger gripper stacks a red cube onto a blue one.
+    """A seven-joint arm with a two-finger gripper and two or three objects.
+
+    `task` is the `StackingTask`, `shapes` maps a colour to the `Shape` of this episode's object,
+    `sensors` reads the simulation and `controller` moves it.
 
     Args:
         render_mode: None or "rgb_array".
+        task: name of one of `TASKS`; "" is red cube on blue cube.
         observation: "state" or "pixels".
         reward: "sparse" or "shaped".
         terminate_on_success: end a sparse-reward episode after 1 s of success.
+        randomise: draw masses, friction, gains, colours, light and cameras anew at every reset.
         image_size: (height, width) of the images of "pixels".
         width, height, camera: of `render()`; cameras are studio, front_left, front_right.
         renderer: "egl", "osmesa", "glfw" or "raycast"; default $GATO_GYM_RENDERER, else the first
@@ -61,37 +68,41 @@ class BlockStackingEnv(gymnasium.Env):
     def __init__(
         self,
         render_mode: str | None = None,
+        task: str = "",
         observation: str = "state",
         reward: str = "sparse",
         terminate_on_success: bool = True,
+        randomise: bool = False,
         image_size: tuple[int, int] = (64, 64),
         width: int = 320,
         height: int = 240,
         camera: str = "studio",
         renderer: str | None = None,
     ) -> None:
+        _check_choice("task", task, tuple(TASKS))
         _check_choice("observation", observation, ("state", "pixels"))
         _check_choice("reward", reward, ("sparse", "shaped"))
         _check_choice("render_mode", render_mode, (None, *self.metadata["render_modes"]))
-        _check_choice("camera", camera, ("studio", *OBSERVATION_CAMERAS))
+        _check_choice("camera", camera, ("studio", *observations.CAMERAS))
         self.render_mode = render_mode
+        self.task = TASKS[task]
         self.observation = observation
         self.reward = reward
         self.terminate_on_success = terminate_on_success
+        self.randomise = bool(randomise)
         self.image_size = (int(image_size[0]), int(image_size[1]))
         self.frame_size = (int(width), int(height))
         self.camera = camera
         self._wanted_renderer = renderer
         self._frames: FrameSource | None = None
         self._backend: str | None = None
-
         self._canvas = (max(width, self.image_size[1]), max(height, self.image_size[0]))
-        self.model = scene.build_model(offscreen=self._canvas)
-        self.data = mujoco.MjData(self.model)
-        self.controller = CartesianController(self.model, 1.0 / CONTROL_HZ)
-        self._find_parts()
+        # Placeholders of shapes that are drawn are cubes until the first reset.
+        self._build({c: SHAPES.get(name, SHAPES["s0"]) for c, name in self.task.objects})
         self.action_space = spaces.Box(-1.0, 1.0, (5,), np.float32)
-        self.observation_space = self._observation_space()
+        self.observation_space = observations.observation_space(
+            self.task, observation, self.image_size
+        )
         self._held = 0
         self._last_height = 0.0
 
@@ -105,29 +116,26 @@ class BlockStackingEnv(gymnasium.Env):
     def reset(
         self, *, seed: int | None = None, options: dict[str, Any] | None = None
     ) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
-        """Random arm pose, cube positions and yaws, at rest."""
+        """Random objects where the task draws them, their poses and the arm's, at rest."""
         super().reset(seed=seed)
+        shapes = self._draw_shapes()
+        if shapes != self.shapes:
+            self._build(shapes)
+        if self.randomise:
+            self._randomiser.draw(self.np_random)
+            if self._backend == "raycast":  # keeps the view of what does not move
+                self._forget_frames()
         mujoco.mj_resetData(self.model, self.data)  # warm starts too: rollouts repeat bit by bit
-        centre = np.array(scene.WORKSPACE_CENTRE)
-        blue = red = np.zeros(2)
-        while np.linalg.norm(red - blue) < MIN_SEPARATION:
-            red, blue = self.np_random.uniform(-SPAWN_HALF, SPAWN_HALF, (2, 2))
-        for name, offset in (("red", red), ("blue", blue)):
-            yaw = self.np_random.uniform(-np.pi / 4, np.pi / 4)
-            address = self._qpos[name]
-            self.data.qpos[address : address + 2] = centre[:2] + offset
-            self.data.qpos[address + 2] = scene.CUBE_SIDE / 2
-            self.data.qpos[address + 3 : address + 7] = np.cos(yaw / 2), 0, 0, np.sin(yaw / 2)
-        pinch = self.np_random.uniform((0.45, -0.14, 0.11), (0.65, 0.14, 0.23))
-        yaw = self.np_random.uniform(-np.pi / 4, np.pi / 4)
-        for finger in ("finger_left", "finger_right"):
-            self.data.joint(finger).qpos[0] = arm.APERTURE / 2
-        self.controller.place(self.data, pinch, yaw)
+        if self.task.dropped:
+            placement.drop(self.sensors, self.controller, self.np_random)
+        else:
+            placement.stand_upright(self.sensors, self.np_random)
+        placement.lower_arm(self.sensors, self.controller, self.np_random)
         for _ in range(3):
-            self.controller.apply(self.data, np.zeros(3), 0.0, close=False)
+            self.controller.apply((0.0, 0.0, 0.0), 0.0, close=False)
         self._held = 0
-        self._last_height = self.controller.pose(self.data)[0][2]
-        return self._observe(), {"success": bool(sparse_reward(self.situation()))}
+        self._last_height = self._pinch()[0][2]
+        return self._observe(), {"success": self._success()}
 
     def step(
         self, action: np.ndarray
@@ -140,20 +148,22 @@ class BlockStackingEnv(gymnasium.Env):
         action = np.asarray(action, np.float64)
         if action.shape != (5,):
             raise ValueError(f"the action has shape {action.shape}, expected (5,)")
-        if not np.isfinite(action).all():
-            raise ValueError(f"the action is not finite: {action.tolist()}")
-        action = np.clip(action, -1.0, 1.0)
-        self._last_height = self.controller.pose(self.data)[0][2]
+        values = action.tolist()
+        if not all(map(math.isfinite, values)):
+            raise ValueError(f"the action is not finite: {values}")
+        x, y, z, yaw, grip = (min(max(value, -1.0), 1.0) for value in values)
+        self._last_height = self._pinch()[0][2]
         self.controller.apply(
-            self.data, MAX_SPEED * action[:3], MAX_YAW_RATE * action[3], close=bool(action[4] > 0)
+            (MAX_SPEED * x, MAX_SPEED * y, MAX_SPEED * z), MAX_YAW_RATE * yaw, close=grip > 0
         )
-        situation = self.situation()
-        sparse = sparse_reward(situation)
-        self._held = self._held + 1 if sparse else 0
-        may_end = self.reward == "sparse" and self.terminate_on_success
-        terminated = may_end and self._held >= STEPS_TO_HOLD
-        reward = sparse if self.reward == "sparse" else shaped_reward(situation)
-        return self._observe(), reward, terminated, False, {"success": bool(sparse)}
+        success = self._success()
+        self._held = self._held + 1 if success else 0
+        if self.reward == "sparse":
+            reward = float(success)
+            terminated = self.terminate_on_success and self._held >= STEPS_TO_HOLD
+        else:
+            reward, terminated = float(SHAPED[self.task.goal](self.situation())), False
+        return self._observe(), reward, terminated, False, {"success": success}
 
     def render(self) -> np.ndarray | None:
         """The frame, (height, width, 3) uint8, for render_mode "rgb_array"; else None."""
@@ -164,116 +174,71 @@ class BlockStackingEnv(gymnasium.Env):
 
     def close(self) -> None:
         """Frees the renderer."""
-        close = getattr(self._frames, "close", None)
-        if close is not None:
-            close()
-        self._frames = None
+        self._forget_frames()
 
     def state_observation(self) -> dict[str, np.ndarray]:
         """The "state" observation, whatever this environment's own observation is."""
-        pinch, _ = self.controller.pose(self.data)
-        parts = {"proprioception": self._proprioception()}
-        for name in ("red", "blue"):
-            address = self._qpos[name]
-            quaternion = self.data.qpos[address + 3 : address + 7]
-            quaternion = quaternion / np.linalg.norm(quaternion)
-            leading = quaternion[np.flatnonzero(np.abs(quaternion) > 1e-9)[0]]
-            if leading < 0:
-                quaternion = -quaternion
-            offset = np.clip(self.data.qpos[address : address + 3] - pinch, -2.0, 2.0)
-            parts[name] = np.concatenate([offset, np.clip(quaternion, -1, 1)]).astype(np.float32)
+        pinch, yaw = self._pinch()
+        parts = {"proprioception": self._proprioception(pinch, yaw)}
+        for colour, pose in self.sensors.poses.items():
+            parts[colour] = observations.relative_pose(pose.tolist(), pinch)
+        if self.task.dropped:
+            parts["shapes"] = self._scaled_shapes.copy()
         return parts
 
     def situation(self) -> Situation:
-        """What the rewards are computed from."""
-        pinch, _ = self.controller.pose(self.data)
-        red = self._position("red")
-        touching = self._bodies_touching("red")
-        inside = np.all(red >= np.array(scene.WORKSPACE_LOW) - scene.CUBE_SIDE / 2) and np.all(
-            red <= np.array(scene.WORKSPACE_HIGH)
-        )
-        return Situation(
-            pinch=pinch,
-            red=red,
-            blue=self._position("blue"),
-            closing=1.0 - self._opening(),
-            grasping=self._grasping(),
-            in_workspace=bool(inside),
-            red_touches_blue=self._blue_body in touching,
-            red_touches_table=0 in touching,
-            red_touches_robot=bool(touching & self._robot_bodies),
-        )
+        """What rewards are computed from."""
+        return self.sensors.situation(self.controller.pose()[0])
 
-    def _find_parts(self) -> None:
-        model = self.model
-        self._qpos = {name: int(model.joint(name).qposadr[0]) for name in ("red", "blue")}
-        self._blue_body = model.body("blue").id
-        base = model.body("base").id
-        self._robot_bodies = {i for i in range(model.nbody) if model.body_rootid[i] == base}
-        self._pads = {model.geom("pad_left").id, model.geom("pad_right").id}
-        self._cubes = {model.geom("red").id, model.geom("blue").id}
-        self._fingers = [model.joint(f"finger_{side}").qposadr[0] for side in ("left", "right")]
+    def _draw_shapes(self) -> dict[str, Shape]:
+        drawn = {}
+        for colour, name in self.task.objects:
+            if name == ANY_TRAINING_SHAPE:
+                name = list(TRAINING_SHAPES)[self.np_random.integers(len(TRAINING_SHAPES))]
+            drawn[colour] = SHAPES[name]
+        return drawn
 
-    def _observation_space(self) -> spaces.Dict:
-        parts: dict[str, spaces.Space] = {
-            "proprioception": spaces.Box(PROPRIOCEPTION_LOW, PROPRIOCEPTION_HIGH)
-        }
-        if self.observation == "pixels":
-            image = spaces.Box(0, 255, (*self.image_size, 3), np.uint8)
-            return spaces.Dict({**parts, **dict.fromkeys(OBSERVATION_CAMERAS, image)})
-        bound = np.array([2, 2, 2, 1, 1, 1, 1], np.float32)
-        return spaces.Dict(
-            {**parts, "red": spaces.Box(-bound, bound), "blue": spaces.Box(-bound, bound)}
-        )
+    def _build(self, shapes: dict[str, Shape]) -> None:
+        """A new model; what belongs to the old one is let go."""
+        self._forget_frames()
+        self.shapes = shapes
+        self.model = scene.build_model(shapes, basket=self.task.dropped, offscreen=self._canvas)
+        self.data = mujoco.MjData(self.model)
+        self.controller = CartesianController(self.model, self.data, 1.0 / CONTROL_HZ)
+        self.sensors = Sensors(self.model, self.data, shapes)
+        self._randomiser = Randomiser(self.model, shapes)
+        self._scaled_shapes = np.array([shape.scaled for shape in shapes.values()])
 
     def _observe(self) -> dict[str, np.ndarray]:
         if self.observation == "state":
             return self.state_observation()
         height, width = self.image_size
         images = {
-            name: self._draw(name, width, height, shadows=False) for name in OBSERVATION_CAMERAS
+            name: self._draw(name, width, height, shadows=False) for name in observations.CAMERAS
         }
-        return {"proprioception": self._proprioception(), **images}
+        return {"proprioception": self._proprioception(*self._pinch()), **images}
 
-    def _proprioception(self) -> np.ndarray:
-        pinch, yaw = self.controller.pose(self.data)
-        speed = (pinch[2] - self._last_height) * CONTROL_HZ / MAX_SPEED
-        values = np.array(
-            [
-                *(pinch - scene.WORKSPACE_CENTRE),
-                np.sin(yaw),
-                np.cos(yaw),
-                self._opening(),
-                float(self._grasping()),
-                speed,
-            ],
-            np.float32,
-        )
-        return np.clip(values, PROPRIOCEPTION_LOW, PROPRIOCEPTION_HIGH)
+    def _proprioception(self, pinch: list[float], yaw: float) -> np.ndarray:
+        rise = (pinch[2] - self._last_height) * CONTROL_HZ
+        return observations.proprioception(self.sensors, pinch, yaw, rise)
 
-    def _opening(self) -> float:
-        return float(np.clip(self.data.qpos[self._fingers].sum() / arm.APERTURE, 0.0, 1.0))
+    def _pinch(self) -> tuple[list[float], float]:
+        """Pinch position and yaw as Python's numbers, which are quicker one at a time."""
+        position, yaw = self.controller.pose()
+        return position.tolist(), yaw
 
-    def _position(self, cube: str) -> np.ndarray:
-        address = self._qpos[cube]
-        return self.data.qpos[address : address + 3].copy()
+    def _success(self) -> bool:
+        poses = self.sensors.poses
+        heights = self._pinch()[0][2], float(poses["red"][2]), float(poses["blue"][2])
+        if out_of_question(self.task.goal, *heights):
+            return False
+        return bool(SUCCESS[self.task.goal](self.situation()))
 
-    def _bodies_touching(self, body: str) -> set[int]:
-        geom = self.model.geom(body).id
-        pairs = self.data.contact.geom
-        others = [*pairs[pairs[:, 0] == geom, 1], *pairs[pairs[:, 1] == geom, 0]]
-        return {int(self.model.geom_bodyid[other]) for other in others}
-
-    def _grasping(self) -> bool:
-        pressed: dict[int, dict[int, float]] = {}
-        force = np.zeros(6)
-        for index, (a, b) in enumerate(self.data.contact.geom):
-            pad, cube = (a, b) if a in self._pads else (b, a)
-            if pad in self._pads and cube in self._cubes:
-                mujoco.mj_contactForce(self.model, self.data, index, force)
-                pads = pressed.setdefault(int(cube), {})
-                pads[int(pad)] = pads.get(int(pad), 0.0) + force[0]
-        return any(len(pads) == 2 and min(pads.values()) > MIN_PRESS for pads in pressed.values())
+    def _forget_frames(self) -> None:
+        close = getattr(self._frames, "close", None)
+        if close is not None:
+            close()
+        self._frames = None
 
     def _draw(self, camera: str, width: int, height: int, *, shadows: bool) -> np.ndarray:
         if self._frames is None:

@@ -1,83 +1,173 @@
-"""Sparse and shaped reward of RGB stacking (facts sheet 9.5), as pure functions of a `Situation`.
+"""Success and shaped reward of every goal, as pure functions of a `Situation`.
 
-Two numbers are adapted to cubes of 50 mm: the original hovers and stacks 4 cm above the blue
-object's centre, because its objects differ in height; here it is the cubes' side of 5 cm. Heights
-are those of red's centre above the table.
+Stacking follows facts sheet 9.5. There a stacked object is 4 cm above the other's centre, one
+number for all objects; here it is where the two touch as they are turned now (5 cm for cubes), and
+heights of the lifted object are those of its lowest point, so that tall ones are not lifted by
+standing. The other goals are ours and are built of the same stages.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import math
+from collections.abc import Callable
 
 import numpy as np
 
-STACK_HEIGHT = 0.05
+from gato_gym.envs.block_stacking.situation import ROBOT, TABLE, Situation
+
+REACHED = 0.02  # m between the pinch point and red's centre
+LIFTED = 0.05  # m of red's lowest point above the table
+BESIDE = 0.065  # m between the centres of the two lower cubes of a pyramid
 # tanh(w * margin)^2 = 0.95: the loss at the margin.
-_LOSS_AT_MARGIN = np.arctanh(np.sqrt(0.95))
-
-
-@dataclass(frozen=True)
-class Situation:
-    """What the rewards look at; positions in metres, z above the table."""
-
-    pinch: np.ndarray
-    red: np.ndarray
-    blue: np.ndarray
-    closing: float  # how far the fingers are closed: 0 open, 1 closed
-    grasping: bool  # both pads press on a cube
-    in_workspace: bool  # the red cube is inside the workspace box
-    red_touches_blue: bool
-    red_touches_table: bool
-    red_touches_robot: bool
+_LOSS_AT_MARGIN = math.atanh(math.sqrt(0.95))
 
 
 def closeness(distance: float, tolerance: float, margin: float) -> float:
     """1 within `tolerance`, then a tanh^2 fall-off that has lost 95 % at `margin`."""
     if distance <= tolerance:
         return 1.0
-    return float(1.0 - np.tanh(_LOSS_AT_MARGIN * distance / margin) ** 2)
+    return 1.0 - math.tanh(_LOSS_AT_MARGIN * distance / margin) ** 2
 
 
-def sparse_reward(s: Situation) -> float:
-    """1 while red rests on blue and on nothing else, and the robot has let go; else 0."""
-    on_top = np.linalg.norm((s.red - s.blue)[:2]) < 0.05 and s.red[2] - s.blue[2] > 0.02
-    free = not s.red_touches_table and not s.red_touches_robot
-    return float(on_top and s.red_touches_blue and free)
+def above(s: Situation, upper: str, lower: str) -> bool:
+    """`upper` is placed as if on `lower`: less than 5 cm aside, more than 2 cm higher."""
+    x, y, z = (s.positions[upper] - s.positions[lower]).tolist()
+    return math.hypot(x, y) < 0.05 and z > 0.02
 
 
-def stages(s: Situation) -> tuple[float, float, float, float, float]:
-    """The five stage values, each in [0, 1]: reach and grasp, lift, hover, stack, stack and leave.
+def stacked(s: Situation, upper: str, lower: str) -> bool:
+    """`upper` rests on `lower`, on nothing else, and the robot has let go of it (facts 9.5)."""
+    free = not s.touches(upper, TABLE) and not s.touches(upper, ROBOT)
+    return above(s, upper, lower) and s.touches(upper, lower) and free
 
-    "Blended" in stage 1 is read as: reaching is worth one half, grasping the other, and grasping
-    counts only once reaching is above 0.9.
+
+def _reached(s: Situation) -> bool:
+    return bool(np.linalg.norm(s.positions["red"] - s.pinch) < REACHED)
+
+
+def _lifted(s: Situation) -> bool:
+    others = (colour for colour in s.positions if colour != "red")
+    held = s.touches("red", ROBOT) and not any(s.touches("red", other) for other in others)
+    return held and s.bottoms["red"] >= LIFTED
+
+
+def _stacked(s: Situation) -> bool:
+    return stacked(s, "red", "blue")
+
+
+def _stacked_three(s: Situation) -> bool:
+    return stacked(s, "red", "blue") and stacked(s, "blue", "green") and s.free
+
+
+def _pyramid(s: Situation) -> bool:
+    height = s.positions["red"][2] - 0.02
+    for lower in ("blue", "green"):
+        stands = s.touches(lower, TABLE) and s.positions[lower][2] < height
+        if not (stands and s.touches("red", lower)):
+            return False
+    return not s.touches("red", TABLE) and s.free
+
+
+def out_of_question(goal: str, pinch: float, red: float, blue: float) -> bool:
+    """Whether the heights alone rule success out: nearly always, and contacts need no reading.
+
+    Args:
+        goal: key of `SUCCESS`.
+        pinch, red, blue: height of the pinch point and of the centres [m].
     """
-    grasp = float(s.grasping)
-    reach = closeness(float(np.linalg.norm(s.red - s.pinch)), 0.02, 0.15)
+    if goal == "reach":
+        return abs(red - pinch) > REACHED
+    if goal == "lift":
+        return red < LIFTED
+    return red - blue <= 0.02
+
+
+def stages(
+    s: Situation, upper: str, target: np.ndarray
+) -> tuple[float, float, float, float, float]:
+    """The five stages of putting `upper` at `target`, each in [0, 1].
+
+    Reach and grasp, lift, hover, stack, stack and leave. "Blended" in the first is read as:
+    reaching is worth one half, grasping the other, and grasping counts only once reaching is
+    above 0.9.
+    """
+    here, bottom = s.positions[upper], s.bottoms[upper]
+    grasping = s.grasped == upper
+    reach = closeness(float(np.linalg.norm(here - s.pinch)), REACHED, 0.15)
     reach_and_grasp = 0.5 * reach
     if reach > 0.9:
-        reach_and_grasp += 0.5 * max(0.5 * s.closing, grasp)
+        reach_and_grasp += 0.5 * max(0.5 * s.closing, float(grasping))
 
     lift = 0.0
-    if s.in_workspace and reach > 0.9:
-        lift = grasp * float(np.clip((s.red[2] - 0.055) / (0.10 - 0.055), 0.0, 1.0))
+    if grasping and s.in_workspace(upper) and reach > 0.9:
+        lift = min(max((bottom - 0.03) / 0.045, 0.0), 1.0)
 
-    above_blue = s.blue + np.array([0.0, 0.0, STACK_HEIGHT])
+    gap = here - target
     hover = 0.0
-    if s.red[2] >= 0.1:
-        hover = closeness(float(np.linalg.norm(s.red - above_blue)), 0.01, 0.20)
+    if bottom >= 0.075:
+        hover = closeness(float(np.linalg.norm(gap)), 0.01, 0.20)
 
-    gap = s.red - above_blue
-    placed = np.linalg.norm(gap[:2]) <= 0.03 and abs(gap[2]) <= 0.01
-    stack = float(placed and not s.grasping)
+    placed = math.hypot(gap[0], gap[1]) <= 0.03 and abs(gap[2]) <= 0.01
+    stack = float(placed and not grasping)
 
-    leave = stack * closeness(abs(float(s.pinch[2] - s.red[2]) - 0.10), 0.03, 0.05)
+    leave = stack * closeness(abs(float(s.pinch[2] - here[2]) - 0.10), 0.03, 0.05)
     return reach_and_grasp, lift, hover, stack, leave
 
 
-def shaped_reward(s: Situation) -> float:
-    """(Stages before the last one above 0.01, plus that one's value) / 5, in [0, 1]."""
-    values = stages(s)
+def progress(values: tuple[float, ...]) -> float:
+    """(Stages before the last one above 0.01, plus that one's value) / their number."""
     for index in range(len(values) - 1, -1, -1):
         if values[index] > 0.01:
             return (index + values[index]) / len(values)
     return 0.0
+
+
+def on_top(s: Situation, upper: str, lower: str) -> np.ndarray:
+    """Where the centre of `upper`, turned as it is now, would be if it stood on `lower`."""
+    height = s.tops[lower] + s.positions[upper][2] - s.bottoms[upper]
+    return np.array([*s.positions[lower][:2], height])
+
+
+def _shaped_reach(s: Situation) -> float:
+    return closeness(float(np.linalg.norm(s.positions["red"] - s.pinch)), REACHED, 0.15)
+
+
+def _shaped_lift(s: Situation) -> float:
+    return progress(stages(s, "red", s.positions["red"])[:2])
+
+
+def _shaped_stack(s: Situation) -> float:
+    return progress(stages(s, "red", on_top(s, "red", "blue")))
+
+
+def _shaped_three(s: Situation) -> float:
+    if not stacked(s, "blue", "green"):
+        return 0.5 * progress(stages(s, "blue", on_top(s, "blue", "green")))
+    return 0.5 + 0.5 * _shaped_stack(s)
+
+
+def _shaped_pyramid(s: Situation) -> float:
+    blue, green = s.positions["blue"], s.positions["green"]
+    apart = float(np.linalg.norm(blue - green))
+    if apart > BESIDE:
+        reach = closeness(float(np.linalg.norm(blue - s.pinch)), REACHED, 0.15)
+        return 0.4 * (0.4 * reach + 0.5 * closeness(apart - BESIDE, 0.0, 0.2))
+    target = on_top(s, "red", "blue")
+    target[:2] = (blue + green)[:2] / 2
+    return 0.4 + 0.6 * progress(stages(s, "red", target))
+
+
+SUCCESS: dict[str, Callable[[Situation], bool]] = {
+    "reach": _reached,
+    "lift": _lifted,
+    "stack": _stacked,
+    "stack_three": _stacked_three,
+    "pyramid": _pyramid,
+}
+SHAPED: dict[str, Callable[[Situation], float]] = {
+    "reach": _shaped_reach,
+    "lift": _shaped_lift,
+    "stack": _shaped_stack,
+    "stack_three": _shaped_three,
+    "pyramid": _shaped_pyramid,
+}

@@ -15,10 +15,12 @@ class SharedRenderer:
 
     Args:
         original: the environment's `mujoco_renderer`; its camera and frame size are kept.
+        overview: look at the whole model instead of what the environment would look at.
     """
 
-    def __init__(self, original: Any) -> None:
+    def __init__(self, original: Any, *, overview: bool = False) -> None:
         self._original = original
+        self._config = {} if overview else original.default_cam_config or {}
         self._frames: Any = None
 
     def __getattr__(self, name: str) -> Any:
@@ -30,12 +32,11 @@ class SharedRenderer:
             return self._original.render(render_mode, *others, **more)
         original = self._original
         size = original.width, original.height
-        if original.camera_id == -1:
-            _aim(original.model, original.data, original.default_cam_config or {})
         if self._frames is None:
             from gato_gym.envs.rendering import choose_backend, frame_source
 
             self._frames = frame_source(original.model, choose_backend(), *size)
+            _aim(self._frames.free, self._config)
         return self._frames.render(original.data, original.camera_id, *size)
 
     def close(self) -> None:
@@ -46,27 +47,27 @@ class SharedRenderer:
         self._original.close()
 
 
-def _aim(model: Any, data: Any, config: dict[str, Any]) -> None:
-    """Points the free camera, which looks at the model's centre from 1.5 of its extents away."""
-    body = config.get("trackbodyid", -1)
-    if body >= 0:
-        model.stat.center[:] = data.xpos[body]
-    elif "lookat" in config:
-        model.stat.center[:] = np.asarray(config["lookat"])
-    if "distance" in config:
-        model.stat.extent = config["distance"] / 1.5
-    for angle in ("azimuth", "elevation"):
-        if angle in config:
-            setattr(model.vis.global_, angle, config[angle])
+def _aim(camera: Any, config: dict[str, Any]) -> None:
+    """Puts the free camera where the environment wants it."""
+    import mujoco
+
+    if config.get("trackbodyid", -1) >= 0:
+        camera.type = mujoco.mjtCamera.mjCAMERA_TRACKING
+    for name, value in config.items():
+        if name == "lookat":
+            camera.lookat[:] = np.asarray(value)
+        else:
+            setattr(camera, name, value)
 
 
 def draw_ourselves(env: gym.Env) -> gym.Env:
     """Gives an environment, and the simulated body inside of it, our renderer."""
     base: Any = env.unwrapped
-    # Kitchen and mazes hold the simulated body in an environment of its own.
-    inner = (getattr(base, name, None) for name in ("robot_env", "point_env", "ant_env"))
-    for part in (base, *inner):
+    # Kitchen and mazes hold the simulated body in an environment of its own. The ant's own view of
+    # itself ends at the wall of its maze.
+    parts = {name: getattr(base, name, None) for name in ("robot_env", "point_env", "ant_env")}
+    for name, part in {"": base, **parts}.items():
         original = getattr(part, "mujoco_renderer", None)
         if original is not None and not isinstance(original, SharedRenderer):
-            part.mujoco_renderer = SharedRenderer(original)
+            part.mujoco_renderer = SharedRenderer(original, overview=name == "ant_env")
     return env

@@ -11,6 +11,7 @@ import os
 import subprocess
 import sys
 from types import ModuleType
+from typing import Any
 
 from gato_gym.errors import MissingExtraError
 
@@ -23,7 +24,7 @@ def load_mujoco() -> ModuleType:
     """
     if importlib.util.find_spec("mujoco") is None:
         raise MissingExtraError(
-            'gato_gym/BlockStacking-v0 needs the package mujoco: pip install "gato-gym[mujoco]"'
+            'this environment needs the package mujoco: pip install "gato-gym[mujoco]"'
         )
     wanted = os.environ.get("MUJOCO_GL")
     # A failed import leaves half-registered types behind and cannot be repeated in one process, so
@@ -45,3 +46,28 @@ def _imports_cleanly() -> bool:
 
 
 mujoco = load_mujoco()
+
+
+def camera_id(model: Any, camera: str | int | None) -> int:
+    """A camera's index in the model; -1 for None or -1, the free camera.
+
+    Raises:
+        ValueError: the model has no such camera.
+    """
+    if camera is None or camera == -1:
+        return -1
+    if isinstance(camera, str):
+        index = mujoco.mj_name2id(model, mujoco.mjtObj.mjOBJ_CAMERA.value, camera)
+    else:
+        index = int(camera)
+    if not 0 <= index < model.ncam:
+        names = [repr(model.camera(i).name or i) for i in range(model.ncam)]
+        raise ValueError(f"unknown camera {camera!r}; the model has {', '.join(names) or 'none'}")
+    return index
+
+
+def free_camera(model: Any) -> Any:
+    """The `MjvCamera` from which MuJoCo's viewer first looks at a model."""
+    camera = mujoco.MjvCamera()
+    mujoco.mjv_defaultFreeCamera(model, camera)
+    return camera

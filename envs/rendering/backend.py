@@ -7,17 +7,15 @@ is therefore tried in a throw-away process: once, and only when a frame is wante
 from __future__ import annotations
 
 import functools
-import importlib
 import os
 import subprocess
 import sys
-import weakref
 from typing import Any, Protocol
 
 import numpy as np
 
-from gato_gym.envs.block_stacking.physics import mujoco
-from gato_gym.envs.block_stacking.raycast import RayCaster
+from gato_gym.envs.rendering.gl import GlRenderer
+from gato_gym.envs.rendering.raycast import RayCaster
 
 RENDERER_VARIABLE = "GATO_GYM_RENDERER"
 GL_BACKENDS = ("egl", "osmesa", "glfw")
@@ -34,12 +32,35 @@ if not mujoco.MjrContext(model, mujoco.mjtFontScale.mjFONTSCALE_100.value).offFB
 
 
 class FrameSource(Protocol):
-    """Something that draws a camera's view."""
+    """Something that draws a camera's view of one model.
+
+    free: the viewpoint of camera -1, an `MjvCamera`: at first MuJoCo's own, and it may be moved.
+    """
+
+    free: Any
 
     def render(
-        self, data: Any, camera: str, width: int, height: int, *, shadows: bool = True
+        self,
+        data: Any,
+        camera: str | int | None,
+        width: int,
+        height: int,
+        *,
+        shadows: bool = True,
     ) -> np.ndarray:
-        """A (height, width, 3) uint8 frame."""
+        """A (height, width, 3) uint8 frame.
+
+        Args:
+            data: the MjData to draw, its kinematics up to date.
+            camera: a camera's name or id; -1 or None looks at the whole model from its default
+                viewpoint.
+            width: pixels, at most the source's.
+            height: pixels, at most the source's.
+            shadows: False draws faster, for observations: no shadows, and edges are not smoothed.
+        """
+
+    def close(self) -> None:
+        """Frees what the source holds; it draws no more."""
 
 
 def choose_backend(wanted: str | None = None) -> str:
@@ -86,57 +107,3 @@ def _works(backend: str) -> bool:
 def frame_source(model: Any, backend: str, width: int, height: int) -> FrameSource:
     """The renderer of that back end for frames of at most width x height."""
     return RayCaster(model) if backend == "raycast" else GlRenderer(model, backend, width, height)
-
-
-class GlRenderer:
-    """MuJoCo's own renderer on an explicitly chosen GL platform.
-
-    `mujoco.Renderer` is bound to the platform that MUJOCO_GL named when mujoco was imported; here
-    the platform is known only later.
-    """
-
-    def __init__(self, model: Any, backend: str, width: int, height: int) -> None:
-        self._model = model
-        self._gl = importlib.import_module(f"mujoco.{backend}").GLContext(width, height)
-        self._gl.make_current()
-        self._scene = mujoco.MjvScene(model, maxgeom=500)
-        self._option = mujoco.MjvOption()
-        self._camera = mujoco.MjvCamera()
-        self._camera.type = mujoco.mjtCamera.mjCAMERA_FIXED
-        self._context = mujoco.MjrContext(model, mujoco.mjtFontScale.mjFONTSCALE_100.value)
-        mujoco.mjr_setBuffer(mujoco.mjtFramebuffer.mjFB_OFFSCREEN.value, self._context)
-        # Also runs at interpreter exit, before the GL bindings are torn down.
-        self._release = weakref.finalize(self, _free, self._gl, self._context)
-
-    def render(
-        self, data: Any, camera: str, width: int, height: int, *, shadows: bool = True
-    ) -> np.ndarray:
-        """A (height, width, 3) uint8 frame; shadows are slow on software GL."""
-        self._gl.make_current()
-        self._camera.fixedcamid = self._model.camera(camera).id
-        self._scene.flags[mujoco.mjtRndFlag.mjRND_SHADOW] = shadows
-        self._scene.flags[mujoco.mjtRndFlag.mjRND_REFLECTION] = False
-        mujoco.mjv_updateScene(
-            self._model,
-            data,
-            self._option,
-            None,
-            self._camera,
-            mujoco.mjtCatBit.mjCAT_ALL.value,
-            self._scene,
-        )
-        view = mujoco.MjrRect(0, 0, width, height)
-        mujoco.mjr_render(view, self._scene, self._context)
-        frame = np.empty((height, width, 3), np.uint8)
-        mujoco.mjr_readPixels(frame, None, view, self._context)
-        return np.ascontiguousarray(frame[::-1])
-
-    def close(self) -> None:
-        """Frees the GL context."""
-        self._release()
-
-
-def _free(gl: Any, context: Any) -> None:
-    gl.make_current()
-    context.free()
-    gl.free()
