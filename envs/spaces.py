@@ -17,25 +17,20 @@ import numpy as np
 from gymnasium import spaces
 
 from gato_gym.envs.images import default_size
-from gato_gym.errors import UnsupportedSpaceError
+from gato_gym.envs.space_advice import (
+    DISCRETE_VALUES,
+    digits_action_advice,
+    digits_advice,
+    integer_action_advice,
+    picture_advice,
+    start_advice,
+    transform_action,
+    unsupported,
+)
 from gato_gym.types import PATCH_SIDE, ROOT_KEY, ActionSpec, ObservationSpec
 
-# Discrete tokens are the integers [0, 1024) (paper section 2.1).
-DISCRETE_VALUES = 1024
-
-SUPPORTED_OBSERVATIONS = (
-    "Box of uint8 (height, width, 3), Box of floats or integers, Discrete, MultiDiscrete, "
-    "MultiBinary, Text, and Dict or Tuple of these"
-)
-SUPPORTED_ACTIONS = "Discrete, MultiDiscrete, MultiBinary, bounded Box of floats"
-
-
-def _unsupported(what: str, space: gym.Space, fix: str) -> UnsupportedSpaceError:
-    supported = SUPPORTED_ACTIONS if what == "action" else SUPPORTED_OBSERVATIONS
-    return UnsupportedSpaceError(
-        f"{what} space {type(space).__name__} ({space}) has no tokens: {fix}. "
-        f"Supported: {supported}"
-    )
+MAX_DEPTH = 16
+"""Levels of Dict and Tuple that an observation may have."""
 
 
 @singledispatch
@@ -44,21 +39,31 @@ def observation_specs(space: gym.Space, key: str = ROOT_KEY) -> tuple[Observatio
 
     Images get `default_size`. Raises `UnsupportedSpaceError` for a space without tokens.
     """
-    raise _unsupported("observation", space, "wrap it with gymnasium.wrappers.TransformObservation")
+    if isinstance(space, spaces.Sequence | spaces.Graph):
+        problem, fix = "has no fixed length", "observe a fixed number of items"
+    elif isinstance(space, spaces.OneOf):
+        problem, fix = "changes its form", "observe a Dict of all its forms"
+    else:
+        problem, fix = "is of no kind that has tokens", "turn it into a supported one"
+    raise unsupported(
+        "observation",
+        space,
+        problem,
+        f"{fix}: gymnasium.wrappers.TransformObservation(env, function, new_space)",
+        key,
+    )
 
 
 @observation_specs.register
 def _(space: spaces.Box, key: str = ROOT_KEY) -> tuple[ObservationSpec, ...]:
+    if space.dtype == np.uint8:
+        advice = picture_advice(space, key)
+        if advice is not None:
+            raise unsupported("observation", space, *advice, key)
     if is_image(space):
         return (ObservationSpec(key, "image", (*default_size(*space.shape[:2]), 3)),)
     if space.dtype is not None and space.dtype.kind == "f":
         return (ObservationSpec(key, "continuous", space.shape),)
-    if space.dtype == np.uint8 and sum(side >= PATCH_SIDE for side in space.shape) > 1:
-        raise _unsupported(
-            "observation",
-            space,
-            "images must be (height, width, 3); transpose it or repeat the grey",
-        )
     # Integers outside of the discrete range are told apart by magnitude, as floats are.
     fits = bool((space.low >= 0).all() and (space.high < DISCRETE_VALUES).all())
     return (ObservationSpec(key, "discrete" if fits else "continuous", space.shape),)
@@ -70,20 +75,35 @@ def _(space: spaces.Box, key: str = ROOT_KEY) -> tuple[ObservationSpec, ...]:
 def _(space: Any, key: str = ROOT_KEY) -> tuple[ObservationSpec, ...]:
     low, count = _range(space)
     if (low < 0).any() or (low + count > DISCRETE_VALUES).any():
-        raise _unsupported(
-            "observation", space, f"values must lie in [0, {DISCRETE_VALUES}); split it into digits"
+        raise unsupported(
+            "observation",
+            space,
+            f"has values outside of [0, {DISCRETE_VALUES})",
+            digits_advice(space, key),
+            key,
         )
     return (ObservationSpec(key, "discrete", space.shape),)
 
 
 @observation_specs.register
 def _(space: spaces.Text, key: str = ROOT_KEY) -> tuple[ObservationSpec, ...]:
+    if not space.character_set:
+        fix = f"name its letters: spaces.Text({space.max_length}, charset=string.printable)"
+        raise unsupported("observation", space, "has no charset", fix, key)
     return (ObservationSpec(key, "text", ()),)
 
 
 @observation_specs.register(spaces.Dict)
 @observation_specs.register(spaces.Tuple)
 def _(space: Any, key: str = ROOT_KEY) -> tuple[ObservationSpec, ...]:
+    if key != ROOT_KEY and key.count("/") + 2 > MAX_DEPTH:
+        raise unsupported(
+            "observation",
+            space,
+            f"is nested deeper than {MAX_DEPTH} levels",
+            "gymnasium.wrappers.FlattenObservation(env), or a flatter Dict",
+            key,
+        )
     children = space.items() if isinstance(space, spaces.Dict) else named(space).items()
     # The root key is no prefix, as in `flatten_observation`.
     prefix = "" if key == ROOT_KEY else f"{key}/"
@@ -95,26 +115,30 @@ def _(space: Any, key: str = ROOT_KEY) -> tuple[ObservationSpec, ...]:
 
 def action_spec(space: gym.Space) -> ActionSpec:
     """What an action is made of; raises `UnsupportedSpaceError` for a space without tokens."""
+    problem = fix = ""
     if isinstance(space, spaces.Box):
         if space.dtype is None or space.dtype.kind != "f":
-            raise _unsupported("action", space, "declare integers as MultiDiscrete")
-        if not space.is_bounded("both"):
-            raise _unsupported("action", space, "bound it with gymnasium.wrappers.RescaleAction")
-        return ActionSpec("continuous", int(np.prod(space.shape, dtype=int)))
-    if not isinstance(space, spaces.Discrete | spaces.MultiDiscrete | spaces.MultiBinary):
-        raise _unsupported("action", space, "wrap it with gymnasium.wrappers.TransformAction")
-    low, count = _range(space)
-    if low.any():
-        raise _unsupported(
-            "action",
-            space,
-            "values must start at 0; shift it with gymnasium.wrappers.TransformAction",
-        )
-    if (count > DISCRETE_VALUES).any():
-        raise _unsupported(
-            "action", space, f"at most {DISCRETE_VALUES} values each; split it into a MultiDiscrete"
-        )
-    return ActionSpec("discrete", count.size, tuple(int(n) for n in count))
+            problem, fix = "is a Box of integers", integer_action_advice(space)
+        elif not space.is_bounded("both"):
+            problem, fix = (
+                "is not bounded",
+                transform_action("a", f"spaces.Box(-1, 1, {space.shape})"),
+            )
+        else:
+            return ActionSpec("continuous", int(np.prod(space.shape, dtype=int)))
+    elif isinstance(space, spaces.Discrete | spaces.MultiDiscrete | spaces.MultiBinary):
+        low, count = _range(space)
+        if low.any():
+            problem, fix = "must start at 0", start_advice(space)
+        elif (count > DISCRETE_VALUES).any():
+            problem = f"has more than {DISCRETE_VALUES} values"
+            fix = digits_action_advice(space)
+        else:
+            return ActionSpec("discrete", count.size, tuple(int(n) for n in count))
+    else:
+        problem = "is no plain action"
+        fix = "gymnasium.wrappers.TransformAction(env, function, a MultiDiscrete or bounded Box)"
+    raise unsupported("action", space, problem, fix)
 
 
 def is_image(space: gym.Space) -> bool:

@@ -14,7 +14,9 @@ class MissingExtraError(GatoGymError, ImportError):
 
 
 class UnsupportedSpaceError(GatoGymError, TypeError):
-    """A Gymnasium space that has no tokenisation."""
+    """A Gymnasium space that has no tokenisation; `fix` is what to do about it."""
+
+    fix = ""
 
 
 class InvalidObservationError(GatoGymError, ValueError):

