@@ -3,7 +3,8 @@
     python demos/suite.py
     python demos/suite.py --domains atari meta_world --steps 100 --out suite.png
 
-Tasks from pixels show what the agent sees, all others their rendered scene. Random play.
+Tasks from pixels show what the agent sees, all others their rendered scene. The task's expert
+plays, chance where it has none.
 """
 
 import argparse
@@ -11,6 +12,7 @@ import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 # Nothing here opens a window; pygame looks for a display otherwise, and greets on stdout.
 os.environ.setdefault("SDL_VIDEODRIVER", "dummy")
@@ -20,6 +22,7 @@ import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
 from gato_gym import RandomAgent, envs
+from gato_gym.agents.experts import load_expert
 from gato_gym.types import TaskSpec, flatten_observation
 
 # The task that stands for its domain; any other domain is shown by its first task.
@@ -38,6 +41,7 @@ FACES = {
     "minigrid": "MiniGrid-LavaCrossingS9N2-v0",
     "mujoco": "Ant-v5",
     "robotics": "FetchPickAndPlace-v4",
+    "popgym": "popgym-MineSweeperEasy-v0",
     "toy_text": "Taxi-v4",
 }
 TILE = (192, 256)  # height, width of a picture
@@ -45,23 +49,39 @@ LABEL = 34
 COLUMNS = 5
 
 
-def frame(spec: TaskSpec, steps: int, seed: int) -> np.ndarray | None:
-    """What a task looks like after `steps` random steps; None for a task that cannot be drawn."""
+def frame(spec: TaskSpec, steps: int, seed: int) -> np.ndarray:
+    """What a task looks like after `steps` steps; its numbers where nothing can be drawn."""
     pixels = next((leaf.key for leaf in spec.observations if leaf.kind == "image"), None)
     if spec.domain in ("atari", "atari_extended", "navigation"):
         pixels = None  # their rendered frame is the larger one of the same picture
-    env = envs.make(spec.id, render_mode=None if pixels else "rgb_array")
     try:
-        agent = RandomAgent(seed)
+        env = envs.make(spec.id, render_mode=None if pixels else "rgb_array")
+        drawn = True
+    except ValueError:
+        env, drawn = envs.make(spec.id), False
+    try:
+        agent = load_expert(spec.expert) if spec.expert else RandomAgent(seed)
         agent.reset(env)
         observation, _ = env.reset(seed=seed)
         for _ in range(steps):
             observation, _, terminated, truncated, _ = env.step(agent.act(observation))
             if terminated or truncated:
                 observation, _ = env.reset()
-        return flatten_observation(observation)[pixels] if pixels else env.render()
+        leaves = flatten_observation(observation)
+        if pixels:
+            return leaves[pixels]
+        return np.asarray(env.render()) if drawn else written(leaves)
     finally:
         env.close()
+
+
+def written(leaves: dict[str, Any]) -> np.ndarray:
+    """The numbers of an observation as a picture."""
+    height, width = TILE
+    page = Image.new("RGB", (width, height), "#202020")
+    lines = [line for key, value in leaves.items() for line in (f"{key}:", f"  {value}")]
+    ImageDraw.Draw(page).text((12, 12), "\n".join(lines), "#e0e0e0", ImageFont.load_default(13))
+    return np.asarray(page)
 
 
 def sheet(pictures: dict[str, np.ndarray]) -> Image.Image:
@@ -94,7 +114,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--out", type=Path, default=Path("docs/suite.png"))
-    parser.add_argument("--steps", type=int, default=60, help="random steps before the frame")
+    parser.add_argument("--steps", type=int, default=60, help="steps before the frame")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--domains", nargs="+", help="default is every installed domain")
     options = parser.parse_args(arguments)
@@ -108,9 +128,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         first = next(task for task, spec in installed.items() if spec.domain == domain)
         spec = installed.get(FACES.get(domain, first), installed[first])
         print(f"{domain}: {spec.id}", flush=True)
-        picture = frame(spec, options.steps, options.seed)
-        if picture is not None:
-            pictures[f"{domain}\n{spec.id}"] = np.asarray(picture)
+        pictures[f"{domain}\n{spec.id}"] = frame(spec, options.steps, options.seed)
     options.out.parent.mkdir(parents=True, exist_ok=True)
     sheet(pictures).save(options.out)
     print(options.out)

@@ -13,7 +13,7 @@ from gymnasium.wrappers import RescaleAction
 
 from gato_gym.envs.families import Family, family_of
 from gato_gym.envs.images import ResizeImages, default_size
-from gato_gym.envs.registry import load_tasks, missing_extra, registered, resolve
+from gato_gym.envs.registry import load_tasks, registered, resolve
 from gato_gym.envs.spaces import (
     TuplesToDicts,
     action_spec,
@@ -180,9 +180,8 @@ def _build(name: str, family: Family | None, kwargs: dict[str, Any]) -> gym.Env:
         build = gym.make if family is None or family.build is None else family.build
         env = build(name, **kwargs)
     except gym.error.DependencyNotInstalled as error:
-        if family is not None:
-            raise missing_extra(name) from error
-        raise MissingExtraError(f"{name}: {error}") from error
+        hint = f' (pip install "gato-gym[{family.extra}]")' if family and family.extra else ""
+        raise MissingExtraError(f"{name}: {error}{hint}") from error
     except TypeError as error:
         if "unexpected keyword argument" not in str(error):
             raise
@@ -202,8 +201,13 @@ def _creator(name: str) -> Any:
 
 
 def _check_render_mode(name: str, mode: Any) -> None:
-    known = getattr(_creator(name), "metadata", {}).get("render_modes")
-    if mode is None or not known or mode in known:
+    creator = _creator(name)
+    known = getattr(creator, "metadata", {}).get("render_modes")
+    if mode is None or (known and mode in known):
+        return
+    if not known:
+        if isinstance(creator, type) and "render_mode" not in _parameters(creator):
+            raise ValueError(f"{name} cannot be drawn: leave render_mode out")
         return
     # Gymnasium builds these from a mode that returns single frames.
     if mode in ("human", "rgb_array_list", "ansi_list") and mode.removesuffix("_list") in known:
@@ -215,12 +219,15 @@ def _check_render_mode(name: str, mode: Any) -> None:
     )
 
 
+def _parameters(creator: Any) -> list[str]:
+    """The names of the keyword arguments that something takes, one of them maybe "kwargs"."""
+    try:
+        return list(inspect.signature(creator).parameters)
+    except (TypeError, ValueError):
+        return []
+
+
 def _accepted(name: str) -> str:
     """The keyword arguments that a task takes, for people."""
-    creator = _creator(name)
-    try:
-        parameters = inspect.signature(creator).parameters.values()
-    except (TypeError, ValueError):
-        return "see the documentation of its package"
-    names = [p.name for p in parameters if p.kind not in (p.VAR_POSITIONAL, p.VAR_KEYWORD)]
-    return f"it takes {', '.join(names) or 'none'}"
+    names = _parameters(_creator(name))
+    return f"it takes {', '.join(names)}" if names else "see the documentation of its package"

@@ -5,7 +5,6 @@ from __future__ import annotations
 import importlib.util
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import cached_property
 
 import gymnasium as gym
 
@@ -66,7 +65,7 @@ class Family:
     image_size: tuple[int, int] | None = None
     any_size: bool = False
 
-    @cached_property
+    @property
     def missing(self) -> tuple[str, ...]:
         """Its modules that are not installed; nothing is imported to find out."""
         return tuple(name for name in self.modules if importlib.util.find_spec(name) is None)

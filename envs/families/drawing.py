@@ -37,6 +37,10 @@ class SharedRenderer:
 
             self._frames = frame_source(original.model, choose_backend(), *size)
             _aim(self._frames.free, self._config)
+        body = self._config.get("trackbodyid", -1)
+        if body >= 0:
+            # MuJoCo's own tracking lags behind, by as much as there were frames before.
+            self._frames.free.lookat[:] = original.data.xpos[body]
         return self._frames.render(original.data, original.camera_id, *size)
 
     def close(self) -> None:
@@ -49,15 +53,11 @@ class SharedRenderer:
 
 def _aim(camera: Any, config: dict[str, Any]) -> None:
     """Puts the free camera where the environment wants it."""
-    import mujoco
-
-    if config.get("trackbodyid", -1) >= 0:
-        camera.type = mujoco.mjtCamera.mjCAMERA_TRACKING
-    for name, value in config.items():
-        if name == "lookat":
-            camera.lookat[:] = np.asarray(value)
-        else:
-            setattr(camera, name, value)
+    for name in ("distance", "azimuth", "elevation"):
+        if name in config:
+            setattr(camera, name, config[name])
+    if "lookat" in config:
+        camera.lookat[:] = np.asarray(config["lookat"])
 
 
 def draw_ourselves(env: gym.Env) -> gym.Env:

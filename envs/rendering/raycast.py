@@ -55,6 +55,7 @@ class RayCaster:
         self._fixed.type = mujoco.mjtCamera.mjCAMERA_FIXED
         self._backdrops: dict[tuple[int, int, int], _Backdrop] = {}
         self._outlined = -1
+        self._planes = np.flatnonzero(model.geom_type == mujoco.mjtGeom.mjGEOM_PLANE.value)
 
     def render(
         self,
@@ -115,6 +116,9 @@ class RayCaster:
         normal = np.zeros(3 * count)
         if count:
             far = max(float(model.vis.map.zfar * model.stat.extent), 2.0 * reach)
+            # Geoms whose centre lies farther are dropped, a long floor's too.
+            centres = data.geom_xpos[self._planes] - origin
+            far = max(far, 1.01 * float(np.sqrt((centres**2).sum(axis=1).max(initial=0.0))))
             flat = rays.reshape(-1)
             mujoco.mj_multiRay(
                 model, data, origin, flat, shown, True, -1, geom, distance, normal, count, far

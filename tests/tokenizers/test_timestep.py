@@ -265,3 +265,44 @@ def test_sizes(tokenizer):
     assert tokenizer.patches_per_step == 2
     assert tokenizer.observation_slots == 2 + TEXT_SLOT + 4
     assert tokenizer.tokens_per_step == tokenizer.observation_slots + 3
+
+
+def naive_bins(values):
+    """Section 2.1 and appendix B, written down once more, number by number."""
+    companded = np.sign(values) * np.log1p(np.abs(values) * 100) / np.log1p(256 * 100)
+    return np.minimum((np.clip(companded, -1, 1) + 1) * 512, 1023).astype(int)
+
+
+@given(st.integers(1, 3), st.integers(0, 2**32 - 1))
+def test_keys_tokenised_together_are_those_tokenised_alone(steps, seed):
+    """Continuous items around others: bins are computed at once, in the right slots."""
+    rng = np.random.default_rng(seed)
+    observations = {
+        "a": (rng.normal(size=(steps, 2, 3)) * 10.0 ** rng.integers(-4, 4)).astype(np.float32),
+        "b": rng.integers(0, 1024, (steps, 2)),
+        "c": rng.integers(-(2**40), 2**40, (steps,)),
+        "d": rng.integers(0, 256, (steps, 16, 16, 3), dtype=np.uint8),
+        "e": rng.normal(size=(steps, 1)),
+    }
+    kinds = ("continuous", "discrete", "continuous", "image", "continuous")
+    leaves = [
+        ObservationSpec(key, kind, value.shape[1:])
+        for (key, value), kind in zip(observations.items(), kinds, strict=True)
+    ]
+    ids, patches = StepTokenizer(spec(*leaves), VOCABULARY).observation_ids(observations)
+    for step in range(steps):
+        a, b, c, _, e = (np.ravel(value[step]) for value in observations.values())
+        floats = [(1024 + naive_bins(x.astype(np.float64))).tolist() for x in (a, c, e)]
+        expected = [*floats[0], *b.tolist(), *floats[1], -1, *floats[2], 2048]
+        assert ids[step].tolist() == expected
+    np.testing.assert_array_equal(patches[:, 0], observations["d"])
+    assert ids.dtype == np.int32
+
+
+def test_keys_must_have_the_same_number_of_steps():
+    tokenizer = StepTokenizer(
+        spec(ObservationSpec("a", "continuous", (1,)), ObservationSpec("b", "discrete", (1,))),
+        VOCABULARY,
+    )
+    with pytest.raises(InvalidObservationError, match="'b' at step 7 has 1 steps, 'a' 2"):
+        tokenizer.observation_ids({"a": np.zeros((2, 1)), "b": np.zeros((1, 1), int)}, 7)
