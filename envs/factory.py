@@ -89,9 +89,12 @@ def task_spec(env_or_id: str | gym.Env | gym.vector.VectorEnv) -> TaskSpec:
         finally:
             env.close()
     if isinstance(env_or_id, gym.vector.VectorEnv):
-        carried = getattr(env_or_id, "task_spec", None)
-        if isinstance(carried, TaskSpec):
-            return carried
+        vector: Any = env_or_id
+        while vector is not None:
+            carried = vars(vector).get("task_spec")
+            if isinstance(carried, TaskSpec):
+                return carried
+            vector = vars(vector).get("env")
         copies = getattr(env_or_id.unwrapped, "envs", None)
         if not copies:
             raise TypeError(f"{env_or_id} hides its environments: pass the task id instead")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Mapping
 from typing import Any
 
@@ -9,6 +10,7 @@ import gymnasium as gym
 import numpy as np
 from PIL import Image
 
+from gato_gym.envs.shrink import FrameShrinker, is_halved
 from gato_gym.types import PATCH_SIDE, ROOT_KEY
 
 # The paper's worked example: 4 x 5 patches (appendix C.3).
@@ -36,8 +38,21 @@ def resize_image(image: np.ndarray, size: tuple[int, int]) -> np.ndarray:
     """
     if image.shape[:2] == size:
         return image
+    if is_halved(image.shape[:2], size) and image.flags.c_contiguous:
+        return _shrinker(image.shape[:2], size)(image)
     height, width = size
     return np.array(Image.fromarray(image).resize((width, height), Image.Resampling.BOX))
+
+
+_own = threading.local()
+
+
+def _shrinker(shape: tuple[int, int], size: tuple[int, int]) -> FrameShrinker:
+    """This thread's shrinker for a pair of sizes."""
+    kept = vars(_own).setdefault("shrinkers", {})
+    if (shape, size) not in kept:
+        kept[shape, size] = FrameShrinker(shape, size)
+    return kept[shape, size]
 
 
 class ResizeImages(gym.ObservationWrapper, gym.utils.RecordConstructorArgs):

@@ -18,7 +18,7 @@ from typing import Any
 
 import gymnasium as gym
 
-from gato_gym.envs.families import family_of
+from gato_gym.envs.families import families, family_of
 from gato_gym.errors import MissingExtraError, UnknownTaskError
 from gato_gym.types import TaskSpec
 
@@ -76,13 +76,13 @@ def tasks(domain: str | None = None, *, available: bool = True) -> tuple[TaskSpe
         domain: only tasks of this domain.
         available: only tasks whose packages are installed.
     """
-    specs = (registered(task) for task in load_tasks())
+    here = {family.name: not family.missing for family in families()}
     return tuple(
         spec
-        for spec in specs
+        for spec in map(registered, load_tasks())
         if spec is not None
         and (domain is None or spec.domain == domain)
-        and (not available or is_available(spec))
+        and (not available or here[spec.family])
     )
 
 

@@ -13,6 +13,9 @@ import gymnasium
 import numpy as np
 from gymnasium import spaces
 
+from gato_gym import envs
+from gato_gym.types import TaskSpec
+
 TOY_TASK = "gato_gym/Toy-v0"
 TOY_CONTINUOUS_TASK = "gato_gym/ToyContinuous-v0"
 _LETTERS = "abcdefghijklmnopqrstuvwxyz "
@@ -130,6 +133,15 @@ for _task, _continuous in ((TOY_TASK, False), (TOY_CONTINUOUS_TASK, True)):
             max_episode_steps=100,
             kwargs={"continuous": _continuous},
         )
+
+
+def sample_tasks() -> list[TaskSpec]:
+    """One installed task of every family, and those of the bundled agent."""
+    bundled = ("CartPole-v1", "ALE/Boxing-v5", "gato_gym/BlockStacking-v0")
+    chosen = {spec.family: spec for spec in envs.tasks() if spec.id in bundled}
+    for spec in envs.tasks():
+        chosen.setdefault(spec.family, spec)
+    return list(chosen.values())
 
 
 def fragile_work(task: str, factor: int) -> dict[str, int]:

@@ -11,12 +11,25 @@ from pathlib import Path
 
 from gato_gym.agents import Agent
 from gato_gym.agents.experts.policy import CARD, PolicyExpert
+from gato_gym.envs.families import family_of
 from gato_gym.envs.registry import registered
 from gato_gym.errors import UnknownTaskError
 
-__all__ = ["expert_ids", "expert_name", "load_expert"]
+__all__ = ["expert_for", "expert_ids", "expert_name", "load_expert"]
 
 WEIGHTS = Path(__file__).with_name("weights")
+
+
+def _forager() -> Agent:
+    from gato_gym.agents.experts.apples import ScriptedForager
+
+    return ScriptedForager()
+
+
+def _meta_world() -> Agent:
+    from gato_gym.agents.experts.meta_world import ScriptedMetaWorld
+
+    return ScriptedMetaWorld()
 
 
 def _stacker() -> Agent:
@@ -25,7 +38,18 @@ def _stacker() -> Agent:
     return ScriptedStacker()
 
 
-SCRIPTED: dict[str, Callable[[], Agent]] = {"scripted/stacker": _stacker}
+SCRIPTED: dict[str, Callable[[], Agent]] = {
+    "scripted/apples": _forager,
+    "scripted/meta_world": _meta_world,
+    "scripted/stacker": _stacker,
+}
+
+# Family of tasks -> the expert that plays all of them.
+FAMILY_EXPERTS = {
+    "block_stacking": "scripted/stacker",
+    "meta_world": "scripted/meta_world",
+    "order_of_apples": "scripted/apples",
+}
 
 
 def weights_folder(task: str, root: Path = WEIGHTS) -> Path:
@@ -37,6 +61,17 @@ def expert_ids() -> tuple[str, ...]:
     """All expert ids that `load_expert` knows, sorted."""
     learned = (path.parent.name.replace("__", "/") for path in WEIGHTS.glob(f"*/{CARD}"))
     return tuple(sorted([*(f"sb3/{task}" for task in learned), *SCRIPTED]))
+
+
+def expert_for(task: str) -> str | None:
+    """The id of the expert that makes a task's data, None where there is none.
+
+    A learned expert of the task itself comes before a scripted one of its family.
+    """
+    if (weights_folder(task) / CARD).is_file():
+        return f"sb3/{task}"
+    family = family_of(task)
+    return FAMILY_EXPERTS.get(family.name) if family is not None else None
 
 
 def load_expert(expert: str | Path) -> Agent:

@@ -35,9 +35,10 @@ class ScriptedMetaWorld:
 
         task = env.spec.id if getattr(env, "spec", None) is not None else ""
         name = task.removeprefix(NAMESPACE)
-        if name == task or name not in ENV_POLICY_MAP:
+        policies: Any = ENV_POLICY_MAP  # its type says that policies are abstract
+        if name == task or name not in policies:
             raise unsuitable("the scripted policies", f"{NAMESPACE}reach-v3", env)
-        self._env, self._policy = env, ENV_POLICY_MAP[name]()
+        self._env, self._policy = env, policies[name]()
 
     def act(self, obs: Any, deterministic: bool = True) -> np.ndarray:
         """(4,) float32 in [-1, 1]; the policies know no chance."""

@@ -1,4 +1,7 @@
-"""The families of tasks, one module each; a module imports its package only when it is needed."""
+"""The families of tasks: a module has one FAMILY, or several FAMILIES that share a package.
+
+A module imports its package only when it is needed.
+"""
 
 from __future__ import annotations
 
@@ -25,10 +28,7 @@ _MODULES = (
 @cache
 def families() -> tuple[Family, ...]:
     """All families, in a fixed order."""
-    import importlib.util as u  # TEMPORARY while the modules are being written
-
-    names = [f"gato_gym.envs.families.{name}" for name in _MODULES]
-    modules = [importlib.import_module(name) for name in names if u.find_spec(name)]
+    modules = [importlib.import_module(f"gato_gym.envs.families.{name}") for name in _MODULES]
     return tuple(
         family
         for module in modules

@@ -15,12 +15,12 @@ class SharedRenderer:
 
     Args:
         original: the environment's `mujoco_renderer`; its camera and frame size are kept.
-        overview: look at the whole model instead of what the environment would look at.
+        config: of the free camera; `trackbodyid` is a body that it follows.
     """
 
-    def __init__(self, original: Any, *, overview: bool = False) -> None:
+    def __init__(self, original: Any, config: dict[str, Any]) -> None:
         self._original = original
-        self._config = {} if overview else original.default_cam_config or {}
+        self._config = config
         self._frames: Any = None
 
     def __getattr__(self, name: str) -> Any:
@@ -60,14 +60,24 @@ def _aim(camera: Any, config: dict[str, Any]) -> None:
         camera.lookat[:] = np.asarray(config["lookat"])
 
 
-def draw_ourselves(env: gym.Env) -> gym.Env:
-    """Gives an environment, and the simulated body inside of it, our renderer."""
+def draw_ourselves(env: gym.Env, *, follow: bool = False) -> gym.Env:
+    """Gives an environment, and the simulated body inside of it, our renderer.
+
+    Args:
+        env: built on Gymnasium's or Gymnasium-Robotics' MuJoCo base class.
+        follow: where the environment names no point to look at, keep its first body in view.
+    """
     base: Any = env.unwrapped
-    # Kitchen and mazes hold the simulated body in an environment of its own. The ant's own view of
-    # itself ends at the wall of its maze.
+    # Kitchen and mazes hold the simulated body in an environment of its own.
     parts = {name: getattr(base, name, None) for name in ("robot_env", "point_env", "ant_env")}
     for name, part in {"": base, **parts}.items():
         original = getattr(part, "mujoco_renderer", None)
-        if original is not None and not isinstance(original, SharedRenderer):
-            part.mujoco_renderer = SharedRenderer(original, overview=name == "ant_env")
+        if original is None or isinstance(original, SharedRenderer):
+            continue
+        config = dict(original.default_cam_config or {})
+        if name == "ant_env":
+            config = {}  # the ant's own view of itself ends at the wall of its maze
+        elif follow and "lookat" not in config:
+            config.setdefault("trackbodyid", 1)
+        part.mujoco_renderer = SharedRenderer(original, config)
     return env

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import warnings
 from collections.abc import Callable
+from functools import partial
 
 import gymnasium as gym
 from gymnasium.wrappers import TimeLimit
@@ -164,7 +165,7 @@ FAMILIES = (
         extra="mujoco",
         modules=("mujoco",),
         register=_import_mujoco,
-        adapt=draw_ourselves,
+        adapt=partial(draw_ourselves, follow=True),
         facts=_mujoco_facts,
     ),
 )

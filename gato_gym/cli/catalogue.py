@@ -59,7 +59,7 @@ def measure(
         tasks = [task for task in tasks if load_tasks()[task].expert]
     played = {task: twin if (twin := state_twin(task)) in load_tasks() else task for task in tasks}
     folder = cache / f"{agent}-{episodes}-{seed}"
-    scores = {task: dict(row) for task, row in load_scores().items()}
+    results: dict[str, dict[str, Any]] = {}
     failed = 0
     outcomes = catalogue.run_cached(
         dict.fromkeys(played.values()),
@@ -69,19 +69,21 @@ def measure(
         workers,
         f"{agent} scores",
     )
-    source = f"gato-gym tasks --measure {agent} --episodes {episodes} --seed {seed}"
     for outcome in outcomes:
         if outcome.result is None:
             failed += 1
             print(f"{outcome.task}: {outcome.problem}", file=sys.stderr)
-            continue
-        for task in (task for task, twin in played.items() if twin == outcome.task):
+        else:
+            results[outcome.task] = outcome.result
+    source = f"gato-gym tasks --measure {agent} --episodes {episodes} --seed {seed}"
+    load_scores.cache_clear()  # another process may have written meanwhile
+    scores = {task: dict(row) for task, row in load_scores().items()}
+    for task, twin in played.items():
+        if twin in results:
             row = scores.setdefault(task, {})
-            row[agent] = round(outcome.result["mean"], 4)
-            row[f"{agent}_std"] = round(outcome.result["std"], 4)
-            row[f"{agent}_source"] = (
-                source if task == outcome.task else f"{source} ({outcome.task})"
-            )
+            row[agent] = round(results[twin]["mean"], 4)
+            row[f"{agent}_std"] = round(results[twin]["std"], 4)
+            row[f"{agent}_source"] = source if task == twin else f"{source} ({twin})"
     _save(scores)
     print(f"{len(played)} tasks, {failed} failed: {SCORES_PATH}")
     return 1 if failed else 0

@@ -21,9 +21,7 @@ def patchify(images: np.ndarray) -> np.ndarray:
             f"image of {height} x {width}: both sides must be multiples of {PATCH_SIDE}"
         )
     grid = images.reshape(*lead, rows, PATCH_SIDE, columns, PATCH_SIDE, channels)
-    return np.moveaxis(grid, -3, -4).reshape(
-        *lead, rows * columns, PATCH_SIDE, PATCH_SIDE, channels
-    )
+    return grid.swapaxes(-3, -4).reshape(*lead, rows * columns, PATCH_SIDE, PATCH_SIDE, channels)
 
 
 def unpatchify(patches: np.ndarray, height: int, width: int) -> np.ndarray:
@@ -32,7 +30,7 @@ def unpatchify(patches: np.ndarray, height: int, width: int) -> np.ndarray:
     grid = patches.reshape(
         *lead, height // PATCH_SIDE, width // PATCH_SIDE, PATCH_SIDE, PATCH_SIDE, channels
     )
-    return np.moveaxis(grid, -4, -3).reshape(*lead, height, width, channels)
+    return grid.swapaxes(-4, -3).reshape(*lead, height, width, channels)
 
 
 def patch_intervals(height: int, width: int) -> np.ndarray:

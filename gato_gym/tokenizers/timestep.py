@@ -86,10 +86,18 @@ class StepTokenizer:
             )
         intervals = [patch_intervals(*i.shape[:2]) for i in self._items if i.kind == "image"]
         self.intervals = np.concatenate([np.zeros((0, 4), np.int16), *intervals])
-        kinds = [
-            np.full(w, item.kind == "text") for item, w in zip(self._items, widths, strict=True)
-        ]
-        self._is_text = np.concatenate([np.zeros(0, bool), *kinds])
+        slots = np.cumsum([0, *widths]).tolist()
+        # Each item with its slots in the ids.
+        self._plan = tuple(
+            (item, slice(slots[i], slots[i + 1])) for i, item in enumerate(self._items)
+        )
+        kinds = np.repeat([item.kind for item in self._items], widths)
+        self._is_text, floats = kinds == "text", np.flatnonzero(kinds == "continuous")
+        self._floats = _as_slice(floats)
+        """Where the bins of all continuous items go: they are computed together."""
+        self._float_count, self._first_bin = len(floats), np.int32(vocabulary.continuous_start)
+        self._template = np.full(self.observation_slots + 1, PATCH, np.int32)
+        self._template[-1] = vocabulary.separator
         offset = vocabulary.continuous_start if spec.action.kind == "continuous" else 0
         sizes = spec.action.n or (BINS,) * spec.action.size
         self.legal_ids = np.array([(offset, offset + n) for n in sizes], np.int64)
@@ -126,49 +134,73 @@ class StepTokenizer:
             InvalidObservationError: a missing key, a wrong shape, a non-finite or illegal number;
                 names the task, the key and the step.
         """
-        ids, patches = [], []
-        for item in self._items:
-            if item.key not in observations:
-                raise InvalidObservationError(
-                    f"{self.spec.id}: observation has no {item.key!r}, only {sorted(observations)}"
-                )
-            values = np.asarray(observations[item.key])
-            encode = getattr(self, f"_encode_{item.kind}")
-            encoded = encode(item, values, first_step)
-            if item.kind == "image":
-                patches.append(encoded)
-                encoded = np.full(encoded.shape[:2], PATCH, np.int32)
-            ids.append(encoded)
-        steps = len(ids[0])
-        ids.append(np.full((steps, 1), self.vocabulary.separator, np.int32))
+        steps = len(self._values(observations, self._items[0]))
+        ids = np.empty((steps, len(self._template)), np.int32)
+        ids[:] = self._template
+        floats = np.empty((steps, self._float_count))
+        used, patches = 0, []
+        for item, slots in self._plan:
+            values = np.asarray(self._values(observations, item))
+            if item.kind == "continuous":
+                flat = self._flat(item, values, steps, first_step)
+                floats[:, used : used + flat.shape[1]] = flat
+                used += flat.shape[1]
+            elif item.kind == "image":
+                patches.append(self._encode_image(item, values, steps, first_step))
+            elif item.kind == "discrete":
+                ids[:, slots] = self._encode_discrete(item, values, steps, first_step)
+            else:
+                ids[:, slots] = self._encode_text(values)
+        if self._float_count:
+            if not np.isfinite(floats).all():
+                self._refuse_infinite(observations, first_step)
+            bins = continuous.to_bins(continuous.mu_law(floats))
+            ids[:, self._floats] = np.add(bins, self._first_bin, out=bins)
+        if len(patches) == 1:
+            return ids, patches[0]
         empty = np.zeros((steps, 0, PATCH_SIDE, PATCH_SIDE, 3), np.uint8)
-        stacked = np.concatenate(patches, axis=1) if patches else empty
-        return np.concatenate(ids, axis=1), stacked
+        return ids, np.concatenate(patches, axis=1) if patches else empty
+
+    def _values(self, observations: Mapping[str, np.ndarray], item: ObservationSpec) -> Any:
+        try:
+            return observations[item.key]
+        except KeyError:
+            raise InvalidObservationError(
+                f"{self.spec.id}: observation has no {item.key!r}, only {sorted(observations)}"
+            ) from None
 
     def _fail(self, item: ObservationSpec, step: int, problem: str) -> None:
         raise InvalidObservationError(f"{self.spec.id}: {item.key!r} at step {step} {problem}")
 
-    def _flat(self, item: ObservationSpec, values: np.ndarray, first_step: int) -> np.ndarray:
+    def _flat(
+        self, item: ObservationSpec, values: np.ndarray, steps: int, first_step: int
+    ) -> np.ndarray:
         if values.shape[1:] != item.shape:
             self._fail(item, first_step, f"has shape {values.shape[1:]}, expected {item.shape}")
-        return values.reshape(len(values), -1)
+        self._check_steps(item, values, steps, first_step)
+        return values.reshape(steps, -1)
 
-    def _encode_continuous(
-        self, item: ObservationSpec, values: np.ndarray, first_step: int
-    ) -> np.ndarray:
-        flat = self._flat(item, values, first_step).astype(np.float64)
-        finite = np.isfinite(flat).all(axis=1)
-        if not finite.all():
-            step = int(np.argmin(finite))
-            self._fail(item, first_step + step, f"is not finite: {flat[step]}")
-        return continuous.to_bins(continuous.mu_law(flat)) + np.int32(
-            self.vocabulary.continuous_start
-        )
+    def _check_steps(
+        self, item: ObservationSpec, values: np.ndarray, steps: int, first_step: int
+    ) -> None:
+        if len(values) != steps:
+            self._fail(item, first_step, f"has {len(values)} steps, {self._items[0].key!r} {steps}")
+
+    def _refuse_infinite(self, observations: Mapping[str, np.ndarray], first_step: int) -> None:
+        for item in self._items:
+            if item.kind != "continuous":
+                continue
+            values = np.asarray(observations[item.key])
+            flat = values.reshape(len(values), -1).astype(np.float64)
+            finite = np.isfinite(flat).all(axis=1)
+            if not finite.all():
+                step = int(np.argmin(finite))
+                self._fail(item, first_step + step, f"is not finite: {flat[step]}")
 
     def _encode_discrete(
-        self, item: ObservationSpec, values: np.ndarray, first_step: int
+        self, item: ObservationSpec, values: np.ndarray, steps: int, first_step: int
     ) -> np.ndarray:
-        flat = self._flat(item, values, first_step)
+        flat = self._flat(item, values, steps, first_step)
         legal = ((flat >= 0) & (flat < DISCRETE_VALUES)).all(axis=1)
         if not legal.all():
             step = int(np.argmin(legal))
@@ -176,7 +208,7 @@ class StepTokenizer:
         return flat.astype(np.int32)
 
     def _encode_image(
-        self, item: ObservationSpec, values: np.ndarray, first_step: int
+        self, item: ObservationSpec, values: np.ndarray, steps: int, first_step: int
     ) -> np.ndarray:
         if values.dtype != np.uint8 or values.ndim != 4 or values.shape[-1] != 3:
             self._fail(
@@ -190,11 +222,10 @@ class StepTokenizer:
                 first_step,
                 f"has size {values.shape[1:3]}, expected {item.shape[:2]} or larger",
             )
+        self._check_steps(item, values, steps, first_step)
         return patchify(values)
 
-    def _encode_text(
-        self, item: ObservationSpec, values: np.ndarray, first_step: int
-    ) -> np.ndarray:
+    def _encode_text(self, values: np.ndarray) -> np.ndarray:
         assert self.text is not None
         rows = np.full((len(values), TEXT_SLOT), PAD, np.int32)
         for row, sentence in zip(rows, values, strict=True):
@@ -294,3 +325,10 @@ def _is_shrinkable(value: Any, shape: tuple[int, ...]) -> bool:
         and value.shape[0] >= shape[0]
         and value.shape[1] >= shape[1]
     )
+
+
+def _as_slice(places: np.ndarray) -> Any:
+    """Consecutive indices as a slice, which numpy follows faster; others as they are."""
+    if len(places) and places[-1] - places[0] == len(places) - 1:
+        return slice(int(places[0]), int(places[-1]) + 1)
+    return places
