@@ -107,18 +107,16 @@ def test_make_targets_of_the_readme_exist():
     assert {"demo", "test"} <= set(named) <= set(targets)
 
 
-def test_the_table_of_scores_is_the_scorecard():
-    command = [sys.executable, str(ROOT / "demos" / "readme_scores.py"), "--check"]
+def test_tables_hold_what_the_data_files_say():
+    command = [sys.executable, str(ROOT / "demos" / "tables.py"), "--check"]
     done = subprocess.run(command, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
 
 
-def test_the_table_of_scores_can_be_rewritten_twice():
-    location = importlib.util.spec_from_file_location(
-        "readme_scores", ROOT / "demos" / "readme_scores.py"
-    )
-    readme_scores = importlib.util.module_from_spec(location)
-    location.loader.exec_module(readme_scores)
+def test_a_table_can_be_rewritten_twice():
+    location = importlib.util.spec_from_file_location("tables", ROOT / "demos" / "tables.py")
+    tables = importlib.util.module_from_spec(location)
+    location.loader.exec_module(tables)
     score = {
         "task": "T-v0",
         "episodes": 50,
@@ -129,7 +127,10 @@ def test_the_table_of_scores_can_be_rewritten_twice():
         "normalized": 0.9116,
         "success_rate": 0.84,
     }
-    once = readme_scores.with_table("a\n<!-- scores -->\nold\n<!-- /scores -->\nb", [score])
-    assert once == readme_scores.with_table(once, [score])
+    lines = tables.scores([score])
+    once = tables.with_table("a\n<!-- scores -->\nold\n<!-- /scores -->\nb", "scores", lines)
+    assert once == tables.with_table(once, "scores", lines)
     assert "| `T-v0` | 50 | 91.2 [90.0, 92.5] | 1.0 | 100.0 | 0.91 | 84% |" in once
     assert "old" not in once and once.startswith("a\n") and once.endswith("\nb")
+    with pytest.raises(SystemExit, match="markers"):
+        tables.with_table("no markers", "scores", lines)

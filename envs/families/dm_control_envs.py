@@ -47,7 +47,7 @@ class DmControlTask(DmControlCompatibilityV0):
         width, height: pixels of the frames of `render()`.
     """
 
-    metadata = {"render_modes": list(RENDER_MODES)}  # noqa: RUF012
+    metadata: dict[str, Any] = {"render_modes": list(RENDER_MODES)}  # noqa: RUF012
 
     def __init__(
         self, env: Any, render_mode: str | None, camera: int, width: int, height: int
@@ -172,8 +172,8 @@ class PixelTask(SuiteTask):
 
     def step(self, action: np.ndarray) -> tuple[np.ndarray, float, bool, bool, dict[str, Any]]:
         """One control step."""
-        _, *outcome = super().step(action)
-        return (self._image(), *outcome)
+        _, reward, terminated, truncated, info = super().step(action)
+        return self._image(), reward, terminated, truncated, info
 
     def close(self) -> None:
         """Frees the simulation; a second call does nothing."""

@@ -83,6 +83,8 @@ def measure(
             row = scores.setdefault(task, {})
             row[agent] = round(results[twin]["mean"], 4)
             row[f"{agent}_std"] = round(results[twin]["std"], 4)
+            if results[twin]["success"] is not None:
+                row[f"{agent}_success"] = round(results[twin]["success"], 4)
             row[f"{agent}_source"] = source if task == twin else f"{source} ({twin})"
     _save(scores)
     print(f"{len(played)} tasks, {failed} failed: {SCORES_PATH}")

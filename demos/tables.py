@@ -1,0 +1,157 @@
+"""Write the tables of the README and of docs/ from the data files that commands wrote.
+
+python demos/tables.py            rewrite what stands between the markers
+python demos/tables.py --check    exit 1 if a document says something else
+"""
+
+import argparse
+import json
+import sys
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from gato_gym.cli.tasks import GATO_DOMAINS
+from gato_gym.envs.registry import registered, tasks
+
+ROOT = Path(__file__).parents[1]
+SCORECARD = ROOT / "gato_gym" / "pretrained" / "scorecard.json"
+
+
+def scores(scorecard: Sequence[Mapping[str, Any]] | None = None) -> list[str]:
+    """The bundled agent, one row per task; of what `gato-gym eval --all --out` wrote."""
+    if scorecard is None:
+        scorecard = json.loads(SCORECARD.read_text())["tasks"]
+    lines = table(
+        ("task", "episodes", "return [95 % interval]", "random", "expert"),
+        ("expert-normalised", "success"),
+    )
+    for score in scorecard:
+        low, high = score["ci95"]
+        success = score.get("success_rate")
+        lines += cells(
+            f"`{score['task']}`",
+            score["episodes"],
+            f"{score['mean_return']:.1f} [{low:.1f}, {high:.1f}]",
+            f"{score['random']:.1f}",
+            f"{score['expert']:.1f}",
+            f"{score['normalized']:.2f}",
+            "" if success is None else f"{success:.0%}",
+        )
+    return lines
+
+
+def domains() -> list[str]:
+    """The catalogue by domain beside the paper's Table 1."""
+    counts = Counter(spec.domain for spec in tasks(available=False))
+    extras = {spec.domain: spec.extra for spec in tasks(available=False)}
+    beside = {ours: (name, count) for name, (count, ours) in GATO_DOMAINS.items()}
+    lines = table(("domain", "tasks", "extra", "Gato's domain", "its tasks"))
+    for domain, count in sorted(counts.items()):
+        name, theirs = beside.get(domain, ("", ""))
+        extra = f"`{extras[domain]}`" if extras[domain] else ""
+        lines += cells(f"`{domain}`", count, extra, name, theirs)
+    for name, (theirs, domain) in GATO_DOMAINS.items():
+        if domain is None:
+            lines += cells("", "", "", name, theirs)
+    gato = sum(count for count, _ in GATO_DOMAINS.values())
+    return lines + cells("**all**", f"**{sum(counts.values())}**", "", "", f"**{gato}**")
+
+
+# Success in percent of the released state-based specialists over 1,000 episodes, triplets 1 to 5
+# (github.com/google-deepmind/rgb_stacking).
+SPECIALISTS = (77.7, 47.4, 83.5, 79.9, 89.5)
+
+
+def stacking() -> list[str]:
+    """The scripted expert of the block-stacking family, from `scores.json`."""
+    from gato_gym.envs.registry import load_scores
+
+    lines = table(("task", "success", "return", "published specialists"))
+    triplets = []
+    for spec in tasks("manipulation", available=False):
+        score = load_scores().get(spec.id, {})
+        if "-pixels" in spec.id or "expert_success" not in score:
+            continue
+        _, triplet, number = spec.id.removesuffix("-v0").partition("-Triplet")
+        known = triplet and number.isdigit()
+        published = f"{SPECIALISTS[int(number) - 1]:.1f} %" if known else ""
+        if known:
+            triplets.append(score["expert_success"])
+        success = f"{100 * score['expert_success']:.1f} %"
+        lines += cells(f"`{spec.id}`", success, f"{score['expert']:.1f}", published)
+    if triplets:
+        ours = 100 * sum(triplets) / len(triplets)
+        theirs = sum(SPECIALISTS) / len(SPECIALISTS)
+        lines += cells("**mean of the five triplets**", f"**{ours:.1f} %**", "", f"{theirs:.1f} %")
+    return lines
+
+
+def held_out() -> list[str]:
+    """The tasks that a transfer study keeps out of pretraining."""
+    from gato_gym.envs.registry import HELD_OUT
+
+    lines = table(("task", "random", "expert", "expert's source"))
+    for task in HELD_OUT:
+        spec = registered(task)
+        assert spec is not None
+        both = (spec.random_score, spec.expert_score)
+        lines += cells(
+            f"`{task}`", *("" if x is None else f"{x:.1f}" for x in both), spec.expert_source
+        )
+    return lines
+
+
+def table(*names: tuple[str, ...]) -> list[str]:
+    """The head of a table."""
+    columns = [name for group in names for name in group]
+    return [f"| {' | '.join(columns)} |", f"|{'---|' * len(columns)}"]
+
+
+def cells(*values: Any) -> list[str]:
+    """One row."""
+    return [f"| {' | '.join(map(str, values))} |"]
+
+
+TABLES: dict[str, dict[str, Callable[[], list[str]]]] = {
+    "README.md": {"scores": scores},
+    "docs/suite.md": {"domains": domains, "stacking": stacking, "held-out": held_out},
+}
+
+
+def with_table(text: str, name: str, lines: Sequence[str]) -> str:
+    """A document with a table between the markers of its name."""
+    begin, end = f"<!-- {name} -->", f"<!-- /{name} -->"
+    before, found, rest = text.partition(begin)
+    _, closed, after = rest.partition(end)
+    if not found or not closed:
+        raise SystemExit(f"a document needs the markers {begin} and {end}")
+    return "\n".join((f"{before}{begin}", *lines, f"{end}{after}"))
+
+
+def main() -> int:
+    """Return the exit code."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--check", action="store_true", help="change nothing, compare")
+    arguments = parser.parse_args()
+    stale = []
+    for document, writers in TABLES.items():
+        path = ROOT / document
+        old = new = path.read_text()
+        for name, write in writers.items():
+            new = with_table(new, name, write())
+        if new != old:
+            stale.append(document)
+            if not arguments.check:
+                path.write_text(new)
+    if arguments.check and stale:
+        print(f"{', '.join(stale)}: run python demos/tables.py", file=sys.stderr)
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
