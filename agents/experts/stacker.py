@@ -1,165 +1,152 @@
-"""The scripted expert of gato_gym/BlockStacking-v0.
+"""The scripted expert of every gato_gym/BlockStacking task.
 
-Its action is a function of the current observation alone: the phase is read off the scene (is red
-on blue, is red held, are the open fingers around it). So it recovers from drops, pushes and noise
-at any point, and a network can clone it. Heights follow funnels: how low the tool may go is a
-continuous function of how well it is aligned. The five outputs are multiples of 0.1, the gripper's
--1 or 1.
+At each step it asks for the first undone job (stacking/script.py) and moves the hand towards it
+through funnels (stacking/hand.py). It remembers little: where it decided to take hold of a body and
+to put it down (stacking/choose.py), and for how long it has been closing or has not moved. The five
+outputs are multiples of 0.1, the gripper's -1 or 1.
 """
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
 
+from gato_gym.agents.experts.stacking import hand
+from gato_gym.agents.experts.stacking.choose import GraspChoice, PlaceChoice
+from gato_gym.agents.experts.stacking.grasp import Reach
+from gato_gym.agents.experts.stacking.hand import CLOSE, Motion
+from gato_gym.agents.experts.stacking.script import Job, next_job
+from gato_gym.agents.experts.stacking.view import TABLE, Eyes, View
 from gato_gym.agents.experts.unsuitable import unsuitable
 from gato_gym.envs.block_stacking import scene
 
-TASK = "gato_gym/BlockStacking-v0"
-SIDE = scene.CUBE_SIDE
-OPEN, CLOSE = -1.0, 1.0
+PLAYS = "gato_gym/BlockStacking-*"
+REACH = Reach(np.array(scene.WORKSPACE_LOW), np.array(scene.WORKSPACE_HIGH))
 # An error of this size is answered by full speed.
 FULL_SPEED_AT = 0.0125  # m
 FULL_YAW_RATE_AT = 0.2  # rad
-TRAVEL_CLEARANCE = 0.065  # pinch above the cubes' centres while moving over them
-LIFT_CLEARANCE = 0.022  # held red's lower face above blue's upper face while moving over it
-# Open fingers reach this far from the pinch; a cube nearer than FINGER_ROOM to one is in its way.
-FINGER_REACH = 0.054
-FINGER_ROOM = 0.050
-LEAVE_HEIGHT = 0.10
+ALIGNED, NEARLY = 0.004, 0.012  # m off a grasp pose: to begin closing, to go on closing
+NEARLY_TURNED = 0.2  # rad, likewise
+FIRM = 3  # steps of a full grip before it is trusted
+PATIENCE = 25  # steps of closing after which a grasp has failed
+PLACED, TOUCHED = 0.006, 0.003  # m aside and above its place at which a body is let go
+LANDED = 0.012  # m above its place: near enough if it touches what is below
+LONG_LANDED = 12  # steps
+LONG_IDLE = 16  # steps without motion after which something must be in the way
+IDLE = 0.001  # m per step
+LEVER = 0.05  # m; turns count as motion of this radius
+LIFT_TO = 0.07  # m
 
 
 class ScriptedStacker:
-    """Stacks red on blue, opens, retreats upwards and stays."""
+    """Reaches, lifts, stacks; retreats upwards and stays."""
 
     def __init__(self) -> None:
-        self._env: Any = None
+        self._eyes: Eyes | None = None
+        self._goal = ""
+        self._forget()
 
     def reset(self, env: Any) -> None:
-        """Keeps the environment, whose state is read if it does not observe it itself.
+        """Keeps the environment, whose state and shapes are read, and forgets the last episode.
 
         Raises:
-            UnknownTaskError: it has no cubes to see.
+            UnknownTaskError: it is not one of the family.
         """
-        cubes = getattr(env.observation_space, "spaces", {})
-        if not hasattr(env.unwrapped, "state_observation") and not {"red", "blue"} <= set(cubes):
-            raise unsuitable("the scripted stacker", TASK, env)
-        self._env = env
+        if not hasattr(env.unwrapped, "sensors") or not hasattr(env.unwrapped, "shapes"):
+            raise unsuitable("the scripted stacker", PLAYS, env)
+        self._eyes = Eyes(env)
+        self._goal = env.unwrapped.task.goal
+        self._forget()
+
+    def _forget(self) -> None:
+        self.phase = ""  # what it is doing, for people
+        self._grasps, self._places = GraspChoice(REACH), PlaceChoice(REACH)
+        self._step = 0
+        self._closing = self._firm = self._landed = self._idle = 0  # for how many steps
+        self._tool = (0.0, 0.0, 0.0, 0.0)
 
     def act(self, obs: Any, deterministic: bool = True) -> np.ndarray:
-        """The next action, float32 (5,), multiples of 0.1."""
-        if "red" not in obs:
-            if self._env is None:
-                raise ValueError('without "red" in the observation, call reset(env) first')
-            obs = self._env.unwrapped.state_observation()
-        view = _View(obs)
-        if view.stacked:
-            velocity, yaw_rate, gripper = self._leave(view)
-        elif view.holding:
-            velocity, yaw_rate, gripper = self._carry(view)
-        else:
-            velocity, yaw_rate, gripper = self._fetch(view)
-        action = np.array(
-            [*np.divide(velocity, FULL_SPEED_AT), yaw_rate / FULL_YAW_RATE_AT, gripper]
-        )
-        levels = np.round(np.clip(action, -1.0, 1.0) * 10.0)
-        return (levels / 10.0).astype(np.float32)
+        """The next action, float32 (5,), multiples of 0.1; it sees more than the observation.
 
-    def _leave(self, view: _View) -> tuple[np.ndarray, float, float]:
-        velocity = np.zeros(3)
-        if view.opening > 0.85:
-            velocity[2] = max(0.0, view.red[2] + LEAVE_HEIGHT)
-        return velocity, 0.0, OPEN
+        Raises:
+            ValueError: `reset(env)` was not called.
+        """
+        if self._eyes is None:
+            raise ValueError("the scripted stacker reads the environment: call reset(env) first")
+        view = self._eyes.look()
+        self._count(view)
+        motion = self._decide(view)
+        go = (motion.x / FULL_SPEED_AT, motion.y / FULL_SPEED_AT, motion.z / FULL_SPEED_AT)
+        values = (*go, motion.turn / FULL_YAW_RATE_AT, motion.grip)
+        return np.array([round(10.0 * min(max(v, -1.0), 1.0)) / 10.0 for v in values], np.float32)
 
-    def _carry(self, view: _View) -> tuple[np.ndarray, float, float]:
-        to_blue = view.blue - view.red
-        distance = float(np.linalg.norm(to_blue[:2]))
-        height = -to_blue[2] - SIDE  # of red's lower face above blue's upper face
-        if distance < 0.008 and height < 0.003:
-            return np.zeros(3), 0.0, OPEN
-        # Down to the contact only once aligned; far from blue a low flight is high enough.
-        wanted = np.clip((distance - 0.006) * 3.0, 0.0, LIFT_CLEARANCE) - 0.001
-        velocity = np.array([to_blue[0], to_blue[1], wanted - height])
-        must_rise = wanted - height > 0.010 and distance < 0.10
-        if must_rise or (wanted - height > 0.10):
-            velocity[:2] = 0.0
-        return velocity, 0.0, CLOSE
+    def _count(self, view: View) -> None:
+        self._step += 1
+        self._firm = self._firm + 1 if view.held else 0
+        tool = (*view.pinch.tolist(), LEVER * view.yaw)
+        self._idle = self._idle + 1 if math.dist(tool, self._tool) < IDLE else 0
+        self._tool = tool
 
-    def _fetch(self, view: _View) -> tuple[np.ndarray, float, float]:
-        yaw_error = _grasp_yaw_error(view)
-        offset = float(np.linalg.norm(view.red[:2]))
-        error = max(offset, 0.06 * abs(yaw_error))
-        if abs(view.red[2]) < 0.010 and error < 0.010:
-            return np.array([*view.red[:2], view.red[2]]) * 0.5, 0.0, CLOSE
-        # The funnel: at grasp height once aligned with open fingers, above the cubes when far.
-        above = np.clip((error - 0.005) * 6.0, 0.0, TRAVEL_CLEARANCE)
-        if view.opening < 0.85:
-            above = TRAVEL_CLEARANCE
-        ground = view.red[2]
-        if offset > 0.03 and view.blue[2] > ground:
-            ground = view.blue[2]
-        rise = ground + above
-        velocity = np.array([*view.red[:2], rise])
-        if rise > 0.012:
-            velocity[:2] = 0.0
-        return velocity, yaw_error, OPEN
+    def _decide(self, view: View) -> Motion:
+        job = next_job(self._goal, view)
+        if job is None:
+            self.phase = "leave"
+            self._places.forget()
+            return hand.retreat(view, max(body.high for body in view.bodies.values()))
+        if job.place == "touch":
+            return self._release() if view.held else self._fetch(view, job)
+        job = self._grasps.clearing(view) or job
+        if view.held:
+            # Whatever else the fingers have taken hold of is put down where it is in no one's way.
+            return self._carry(view, job if view.held == job.mover else Job(view.held, "aside"))
+        if self._places.made:
+            self._grasps.give_up(job)  # lost on the way
+            self._places.forget()
+        return self._fetch(view, job)
 
+    def _release(self) -> Motion:
+        self.phase = "release"
+        return Motion()
 
-class _View:
-    """The observation in named quantities; `red` and `blue` are relative to the pinch point."""
+    def _fetch(self, view: View, job: Job) -> Motion:
+        body = view.bodies[job.mover]
+        point, yaw = self._grasps.pose(view, job, self._step, keep=self._closing > 0)
+        if 0 < self._closing < PATIENCE:
+            x, y, z = (goal - here for goal, here in zip(point, self._tool[:3], strict=True))
+            if max(abs(x), abs(y), abs(z)) < NEARLY and abs(yaw - view.yaw) < NEARLY_TURNED:
+                self.phase = "close"
+                self._closing += 1
+                return Motion(0.5 * x, 0.5 * y, 0.5 * z, 0.0, CLOSE)
+        if self._closing >= PATIENCE or self._idle > LONG_IDLE:
+            self._idle = 0
+            self._grasps.give_up(job)
+        self._closing = 0
+        self.phase = "fetch"
+        motion, error = hand.approach(view, body, point, yaw, view.others(job.mover))
+        if error > ALIGNED:
+            return motion
+        if job.place == "touch":
+            return Motion()
+        self._closing = 1
+        return Motion(grip=CLOSE)
 
-    def __init__(self, obs: Any) -> None:
-        proprioception = np.asarray(obs["proprioception"], np.float64)
-        self.yaw = float(np.arctan2(proprioception[3], proprioception[4]))
-        self.opening = float(proprioception[5])
-        self.grasping = proprioception[6] > 0.5
-        red, blue = np.asarray(obs["red"], np.float64), np.asarray(obs["blue"], np.float64)
-        self.red, self.red_quaternion = red[:3], red[3:]
-        self.blue = blue[:3]
-
-    @property
-    def holding(self) -> bool:
-        """Red is what the fingers press on."""
-        return bool(self.grasping and np.abs(self.red).max() < 0.03)
-
-    @property
-    def stacked(self) -> bool:
-        """Red lies on blue; while held, only if it is where it may be let go."""
-        gap = self.red - self.blue
-        offset = np.linalg.norm(gap[:2])
-        rests = offset < 0.03 and abs(gap[2] - SIDE) < 0.006
-        return bool(rests and (not self.holding or (offset < 0.008 and gap[2] < SIDE + 0.003)))
-
-
-def _grasp_yaw_error(view: _View) -> float:
-    """How far to turn so that the fingers face two sides of red and miss blue [rad]."""
-    w, x, y, z = view.red_quaternion
-    axes = np.array(  # columns: red's own axes in the world
-        [
-            [1 - 2 * (y * y + z * z), 2 * (x * y - w * z), 2 * (x * z + w * y)],
-            [2 * (x * y + w * z), 1 - 2 * (x * x + z * z), 2 * (y * z - w * x)],
-            [2 * (x * z - w * y), 2 * (y * z + w * x), 1 - 2 * (x * x + y * y)],
-        ]
-    )
-    flat = axes[:, int(np.argmin(np.abs(axes[2])))]  # the axis nearest to horizontal
-    base = np.arctan2(flat[1], flat[0])
-    best, best_cost = 0.0, np.inf
-    for turns in range(4):
-        yaw = np.arctan2(np.sin(base + turns * np.pi / 2), np.cos(base + turns * np.pi / 2))
-        if abs(yaw) > np.pi / 2:  # the wrist's limit
-            continue
-        cost = abs(yaw - view.yaw) + 10.0 * _crowding(view, yaw)
-        if cost < best_cost:
-            best, best_cost = yaw - view.yaw, cost
-    return float(best)
-
-
-def _crowding(view: _View, yaw: float) -> float:
-    """How much blue is in the way of fingers at that yaw: 0 is free, at most 1."""
-    if view.red[2] - view.blue[2] > 0.03:  # red is on top of something: blue is below the fingers
-        return 0.0
-    reach = FINGER_REACH * np.array([-np.sin(yaw), np.cos(yaw)])
-    to_blue = (view.blue - view.red)[:2]
-    nearest = min(np.linalg.norm(to_blue - reach), np.linalg.norm(to_blue + reach))
-    return float(np.clip(1.0 - nearest / FINGER_ROOM, 0.0, 1.0))
+    def _carry(self, view: View, job: Job) -> Motion:
+        self._closing = 0
+        if self._firm < FIRM:
+            self.phase = "grip"
+            return Motion(grip=CLOSE)
+        held = view.bodies[job.mover]
+        self.phase = f"carry {job.place}"
+        if job.place == "up":
+            return Motion(z=LIFT_TO - held.low, grip=CLOSE)
+        place = self._places.place(view, job)
+        motion, error, height = hand.carry(view, held, place, view.others(job.mover))
+        touches = any(view.touches(job.mover, ground) for ground in job.supports or (TABLE,))
+        landed = touches and height < LANDED and error < 2 * PLACED
+        self._landed = self._landed + 1 if landed else 0
+        there = error < PLACED and height < TOUCHED
+        if there or self._landed > LONG_LANDED or self._idle > LONG_IDLE:
+            return self._release()
+        return motion
