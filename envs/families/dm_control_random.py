@@ -125,8 +125,8 @@ def apply_factors(
     sizes = np.where(rigid, 1.0, size)
     model.body_mass[:] *= density * sizes**3
     model.body_inertia[:] *= (density * sizes**5)[:, None]
-    # It also measures the model again, but the size of the scene, by which cameras clip what is near
-    # or far, was the author's to say.
+    # It also measures the model again, but the size of the scene, by which cameras clip what is
+    # near or far, was the author's to say.
     seen = {name: copy(getattr(model.stat, name)) for name in ("center", "extent")}
     mujoco.mj_setConst(model, data)
     model.stat.center[:] = seen["center"]
