@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import inspect
+import os
+import sys
 from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
@@ -11,9 +13,9 @@ import gymnasium as gym
 from gymnasium.envs.registration import load_env_creator
 from gymnasium.wrappers import RescaleAction
 
-from gato_gym.envs.families import Family, family_of
-from gato_gym.envs.images import ResizeImages, default_size
-from gato_gym.envs.registry import load_tasks, registered, resolve
+from gato_gym.envs.families import Family, family_of_spec
+from gato_gym.envs.images import ResizeImages, checked_size, default_size
+from gato_gym.envs.registry import current_version, load_tasks, registered, resolve
 from gato_gym.envs.spaces import (
     TuplesToDicts,
     action_spec,
@@ -46,7 +48,9 @@ def make(id: str, *, image_size: tuple[int, int] | None = None, **kwargs: Any) -
         TypeError: the task takes no such keyword argument.
     """
     name = resolve(id)
-    family = family_of(name)
+    family = family_of_spec(gym.spec(name))
+    if image_size is not None:
+        image_size = checked_size(image_size)
     if image_size is not None and family is not None and family.any_size:
         kwargs["image_size"] = image_size
     env = _build(name, family, kwargs)
@@ -110,7 +114,34 @@ def task_spec(env_or_id: str | gym.Env | gym.vector.VectorEnv) -> TaskSpec:
     known = registered(fresh.id)
     if known is None:
         return fresh
-    return replace(known, observations=fresh.observations, action=fresh.action)
+    same = _plays_as_registered(env_or_id)
+    return replace(
+        fresh,
+        expert=known.expert,
+        random_score=known.random_score if same else None,
+        random_source=known.random_source if same else "",
+        expert_score=known.expert_score if same else None,
+        expert_source=known.expert_source if same else "",
+    )
+
+
+# Keyword arguments that change what is seen, not what is played for.
+_LOOKS = {
+    *("render_mode", "image_size", "observation", "previous_frame", "width", "height", "camera"),
+    *("camera_id", "camera_name", "renderer"),
+}
+
+
+def _plays_as_registered(env: gym.Env) -> bool:
+    """Whether an environment was made with the arguments that the catalogue's scores are of."""
+    assert env.spec is not None
+    registered_as = gym.registry.get(env.spec.id)
+    if registered_as is None:
+        return True
+    theirs, ours = registered_as.kwargs, env.spec.kwargs
+    return all(
+        theirs.get(key) == ours.get(key) for key in {*theirs, *ours} - _LOOKS
+    ) and registered_as.max_episode_steps in (None, env.spec.max_episode_steps)
 
 
 def derive(env: gym.Env) -> TaskSpec:
@@ -123,7 +154,7 @@ def derive(env: gym.Env) -> TaskSpec:
     if env.spec is None:
         raise TypeError(f"{env} was not made by gymnasium.make, so it has no id: register it")
     observations, action = _observations(env, None), action_spec(env.action_space)
-    family = family_of(env.spec.id)
+    family = family_of_spec(env.spec)
     if family is None:
         return TaskSpec(
             id=env.spec.id,
@@ -150,7 +181,7 @@ def _observations(env: gym.Env, image_size: tuple[int, int] | None) -> tuple[Obs
     """The leaves; image sizes are those asked for, else set already, the package's, the default."""
     leaves = observation_specs(env.observation_space)
     resized = next((layer.sizes for layer in _layers(env) if isinstance(layer, ResizeImages)), {})
-    family = family_of(env.spec.id) if env.spec else None
+    family = family_of_spec(env.spec) if env.spec else None
     images = image_leaves(env.observation_space)
 
     def size(key: str) -> tuple[int, int]:
@@ -176,6 +207,8 @@ def _layers(env: gym.Env) -> Iterator[gym.Env]:
 def _build(name: str, family: Family | None, kwargs: dict[str, Any]) -> gym.Env:
     """`gymnasium.make` with its complaints turned into advice, and the family's amendments."""
     _check_render_mode(name, kwargs.get("render_mode"))
+    if kwargs.get("render_mode") == "human" and family and "mujoco" in family.modules:
+        _check_display(name)
     if name in load_tasks():
         # The suite test has run the checker on every task of the catalogue.
         kwargs = {"disable_env_checker": True} | kwargs
@@ -184,12 +217,23 @@ def _build(name: str, family: Family | None, kwargs: dict[str, Any]) -> gym.Env:
         env = build(name, **kwargs)
     except gym.error.DependencyNotInstalled as error:
         hint = f' (pip install "gato-gym[{family.extra}]")' if family and family.extra else ""
+        newer = current_version(name)
+        if newer is not None and name not in load_tasks():
+            hint = f": {newer!r} is the version that is maintained"
         raise MissingExtraError(f"{name}: {error}{hint}") from error
     except TypeError as error:
         if "unexpected keyword argument" not in str(error):
             raise
         raise TypeError(f"{name}: {error}; {_accepted(name)}") from error
     return env if family is None else family.adapt(env)
+
+
+def _check_display(name: str) -> None:
+    # Without one, the attempt leaves GL unusable for the rest of the process.
+    if sys.platform.startswith("linux") and not (
+        os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY")
+    ):
+        raise ValueError(f'{name}: render_mode "human" needs a display; use "rgb_array"')
 
 
 def _creator(name: str) -> Any:

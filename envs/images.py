@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import operator
 import threading
 from collections.abc import Mapping
 from typing import Any
@@ -11,10 +12,28 @@ import numpy as np
 from PIL import Image
 
 from gato_gym.envs.shrink import FrameShrinker, is_halved
+from gato_gym.errors import InvalidObservationError
 from gato_gym.types import PATCH_SIDE, ROOT_KEY
 
 # The paper's worked example: 4 x 5 patches (appendix C.3).
 MAX_SIZE = (64, 80)
+
+
+def checked_size(size: Any) -> tuple[int, int]:
+    """(height, width) as two ints.
+
+    Raises:
+        InvalidObservationError: it is no pair of positive multiples of 16.
+    """
+    try:
+        height, width = (operator.index(side) for side in size)
+    except (TypeError, ValueError):
+        height = width = 0
+    if min(height, width) < 1 or height % PATCH_SIDE or width % PATCH_SIDE:
+        raise InvalidObservationError(
+            f"image_size is {size!r}; expected (height, width), multiples of {PATCH_SIDE}"
+        )
+    return height, width
 
 
 def default_size(height: int, width: int) -> tuple[int, int]:

@@ -18,7 +18,7 @@ from typing import Any
 
 import gymnasium as gym
 
-from gato_gym.envs.families import families, family_of
+from gato_gym.envs.families import base_name, families, family_of, family_of_spec
 from gato_gym.errors import MissingExtraError, UnknownTaskError
 from gato_gym.types import TaskSpec
 
@@ -108,8 +108,12 @@ def resolve(task: str) -> str:
         MissingExtraError: the package of the task is not installed.
         UnknownTaskError: no such id.
     """
+    if not isinstance(task, str):
+        raise TypeError(f"a task id is a string like 'CartPole-v1', got {task!r}")
     module, _, name = task.rpartition(":")
     if module:
+        if not all(part.isidentifier() for part in module.split(".")):
+            raise UnknownTaskError(f"task {task!r}: {module!r} is no module's name")
         try:
             importlib.import_module(module)
         except ModuleNotFoundError as error:
@@ -117,7 +121,8 @@ def resolve(task: str) -> str:
                 f"task {task!r}: no module {error.name!r}; install the package that registers it"
             ) from error
     family = family_of(name)
-    if family is not None:
+    # Somebody else's id may look like one of a family's.
+    if family is not None and (name not in gym.registry or family_of_spec(gym.spec(name))):
         if family.missing:
             raise missing_extra(name)
         family.register()
@@ -133,6 +138,19 @@ def missing_extra(task: str) -> MissingExtraError:
     lacking = " and ".join(family.missing) or family.distribution
     return MissingExtraError(
         f'{task} needs {lacking}, which is not installed: pip install "gato-gym[{family.extra}]"'
+    )
+
+
+def current_version(task: str) -> str | None:
+    """The id of the catalogue that is another version of a task, if there is one."""
+    namespace, name = task.rpartition("/")[0], base_name(task)
+    return next(
+        (
+            other
+            for other in load_tasks()
+            if other != task and (other.rpartition("/")[0], base_name(other)) == (namespace, name)
+        ),
+        None,
     )
 
 

@@ -56,6 +56,8 @@ def observation_specs(space: gym.Space, key: str = ROOT_KEY) -> tuple[Observatio
 
 @observation_specs.register
 def _(space: spaces.Box, key: str = ROOT_KEY) -> tuple[ObservationSpec, ...]:
+    if 0 in space.shape:
+        raise unsupported("observation", space, "holds nothing", "leave it out", key)
     if space.dtype == np.uint8:
         advice = picture_advice(space, key)
         if advice is not None:
@@ -110,6 +112,13 @@ def _(space: Any, key: str = ROOT_KEY) -> tuple[ObservationSpec, ...]:
     leaves = [
         leaf for name, child in children for leaf in observation_specs(child, f"{prefix}{name}")
     ]
+    keys = [leaf.key for leaf in leaves]
+    twice = next((name for name in keys if keys.count(name) > 1), None)
+    if twice is not None:
+        fix = 'rename a key: "/" joins the keys of nested mappings'
+        raise unsupported("observation", space, f"has two parts called {twice!r}", fix, key)
+    if not leaves:
+        raise unsupported("observation", space, "holds nothing", "observe something", key)
     return tuple(sorted(leaves, key=lambda leaf: leaf.key))
 
 

@@ -118,6 +118,7 @@ class ScriptedStacker:
             if max(abs(x), abs(y), abs(z)) < NEARLY and abs(yaw - view.yaw) < NEARLY_TURNED:
                 self.phase = "close"
                 self._closing += 1
+                self._idle = 0
                 return Motion(0.5 * x, 0.5 * y, 0.5 * z, 0.0, CLOSE)
         if self._closing >= PATIENCE or self._idle > LONG_IDLE:
             self._idle = 0
@@ -136,6 +137,7 @@ class ScriptedStacker:
         self._closing = 0
         if self._firm < FIRM:
             self.phase = "grip"
+            self._idle = 0
             return Motion(grip=CLOSE)
         held = view.bodies[job.mover]
         self.phase = f"carry {job.place}"

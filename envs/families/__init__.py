@@ -6,11 +6,25 @@ A module imports its package only when it is needed.
 from __future__ import annotations
 
 import importlib
-from functools import cache
+from functools import cache, partial
+from typing import Any
+
+from gymnasium.envs.registration import EnvSpec
 
 from gato_gym.envs.families.base import Family, base_name, observation_kind, state_twin
 
-__all__ = ["Family", "base_name", "families", "family_of", "observation_kind", "state_twin"]
+__all__ = [
+    "Family",
+    "base_name",
+    "families",
+    "family_of",
+    "family_of_spec",
+    "observation_kind",
+    "state_twin",
+]
+
+# Besides a family's own package, whose environments its ids may name.
+_MAKERS = ("gato_gym", "gymnasium", "shimmy")
 
 _MODULES = (
     "ale",
@@ -34,6 +48,19 @@ def families() -> tuple[Family, ...]:
         for module in modules
         for family in getattr(module, "FAMILIES", None) or (module.FAMILY,)
     )
+
+
+def family_of_spec(spec: EnvSpec) -> Family | None:
+    """The family of a registered id; None if somebody else's environment only has such a name."""
+    family = family_of(spec.id)
+    entry: Any = spec.entry_point
+    if family is None or entry is None:
+        return family
+    while isinstance(entry, partial):
+        entry = entry.func
+    module = entry if isinstance(entry, str) else getattr(entry, "__module__", "")
+    root = module.partition(":")[0].partition(".")[0]
+    return family if root in (*_MAKERS, *family.modules) else None
 
 
 @cache

@@ -79,8 +79,17 @@ def _extended_games() -> list[str]:
 def _facts(env: gym.Env) -> dict[str, object]:
     assert env.spec is not None
     skipped = env.spec.kwargs["frameskip"]
+    if not isinstance(skipped, int):
+        # A range, from which each step draws: neither steps per second nor per episode are fixed.
+        return {"horizon": env.spec.max_episode_steps, "control_hz": None}
+    limits = [env.spec.max_episode_steps]
     frames = env.spec.kwargs["max_num_frames_per_episode"]
-    return {"horizon": frames // skipped, "control_hz": FRAMES_PER_SECOND / skipped}
+    if frames is not None:
+        limits.append(frames // skipped)
+    return {
+        "horizon": min((limit for limit in limits if limit is not None), default=None),
+        "control_hz": FRAMES_PER_SECOND / skipped,
+    }
 
 
 def _family(name: str, domain: str, extended: bool) -> Family:

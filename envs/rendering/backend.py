@@ -12,6 +12,7 @@ import subprocess
 import sys
 from typing import Any, Protocol
 
+import gymnasium as gym
 import numpy as np
 
 from gato_gym.envs.rendering.gl import GlRenderer
@@ -105,5 +106,17 @@ def _works(backend: str) -> bool:
 
 
 def frame_source(model: Any, backend: str, width: int, height: int) -> FrameSource:
-    """The renderer of that back end for frames of at most width x height."""
-    return RayCaster(model) if backend == "raycast" else GlRenderer(model, backend, width, height)
+    """The renderer of that back end for frames of at most width x height.
+
+    GL that worked at first can be lost, e.g. when another library ends the process's display. The
+    ray caster then takes over, with a warning, unless the user has asked for that back end.
+    """
+    if backend == "raycast":
+        return RayCaster(model)
+    try:
+        return GlRenderer(model, backend, width, height)
+    except Exception as error:  # each platform has exceptions of its own
+        if os.environ.get(RENDERER_VARIABLE) or backend != choose_backend():
+            raise
+        gym.logger.warn(f"{backend} gives no GL context any more ({error!r}): frames are ray cast")
+        return RayCaster(model)

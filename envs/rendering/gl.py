@@ -36,12 +36,15 @@ class GlRenderer:
         backend: "egl", "osmesa" or "glfw".
         width: the largest frame, in pixels.
         height: the largest frame, in pixels.
+
+    Raises:
+        Exception: of the platform's own kind, where it gives no context.
     """
 
     def __init__(self, model: Any, backend: str, width: int, height: int) -> None:
         self._model = model
         self._size = (width, height)
-        self._gl = importlib.import_module(f"mujoco.{backend}").GLContext(width, height)
+        self._gl = _current_context(backend, width, height)
         self._scene = mujoco.MjvScene(model, maxgeom=model.ngeom + _SCENE_ROOM)
         self._option = mujoco.MjvOption()
         self.free = free_camera(model)
@@ -90,6 +93,23 @@ class GlRenderer:
         context = self._contexts[shadows]
         mujoco.mjr_setBuffer(mujoco.mjtFramebuffer.mjFB_OFFSCREEN.value, context)
         return context
+
+
+def _current_context(backend: str, width: int, height: int) -> Any:
+    """A GL context of that platform, made current."""
+    platform: Any = importlib.import_module(f"mujoco.{backend}").GLContext
+
+    class Context(platform):
+        # A constructor that fails leaves this unset, and the destructor then complains to stderr.
+        _context = None
+
+        def __del__(self) -> None:
+            if self._context is not None:
+                super().__del__()
+
+    context = Context(width, height)
+    context.make_current()
+    return context
 
 
 @contextmanager

@@ -123,7 +123,7 @@ def _specs() -> list[TaskSpec]:
 
 def _save(scores: Mapping[str, Mapping[str, Any]]) -> None:
     lines = [
-        f"{json.dumps(task)}: {json.dumps(dict(sorted(row.items())))}"
+        f"{json.dumps(task)}: {json.dumps(dict(sorted(row.items())), allow_nan=False)}"
         for task, row in sorted(scores.items())
     ]
     write_lines(SCORES_PATH, lines, "{}")

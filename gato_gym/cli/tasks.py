@@ -16,7 +16,16 @@ from typing import Any, Literal
 
 from gato_gym.cli.players import print_json
 from gato_gym.envs.families import base_name, observation_kind
-from gato_gym.envs.registry import HELD_OUT, hidden, is_available, nearest, resolve, tasks
+from gato_gym.envs.registry import (
+    HELD_OUT,
+    current_version,
+    hidden,
+    is_available,
+    nearest,
+    resolve,
+    tasks,
+)
+from gato_gym.errors import UnknownTaskError
 from gato_gym.types import TaskSpec
 
 # Number of tasks per domain that Gato was trained on (paper, Table 1), and the domain of ours that
@@ -77,6 +86,8 @@ def run(options: Options) -> int:
         raise ValueError(
             "pass only one of --domains, --check, --build, --measure and --import-scores"
         )
+    if options.episodes < 1 or options.workers < 1:
+        raise ValueError("--episodes and --workers must be at least 1")
     if options.check is not None:
         return _check(options.check, options)
     if options.build or options.measure or options.import_scores:
@@ -97,7 +108,7 @@ def run(options: Options) -> int:
         return catalogue.build(options.cache, options.workers)
     specs = _chosen(options, available=False)
     if options.domains:
-        return _print_domains(specs, as_json=options.json)
+        return _print_domains(specs, whole=options.domain is None, as_json=options.json)
     rows = [describe(spec) for spec in specs]
     if options.json:
         print_json(rows)
@@ -139,6 +150,10 @@ def _chosen(options: Options, *, available: bool) -> tuple[TaskSpec, ...]:
     specs = tasks(available=available)
     if options.task is not None:
         resolve(options.task)  # an unknown one is told with the nearest
+        if options.task not in {spec.id for spec in tasks(available=False)}:
+            newer = current_version(options.task)
+            hint = f"; {newer} is" if newer else ": gato-gym tasks lists what is"
+            raise UnknownTaskError(f"{options.task} is not in the catalogue{hint}")
         specs = tuple(spec for spec in specs if spec.id == options.task)
     if options.domain is None:
         return specs
@@ -150,9 +165,9 @@ def _chosen(options: Options, *, available: bool) -> tuple[TaskSpec, ...]:
 
 
 def _check(task: str, options: Options) -> int:
-    from gato_gym.evaluation.conformance import check
+    from gato_gym.evaluation.conformance import check_apart
 
-    report = check(task, seed=options.seed)
+    report = check_apart(task, seed=options.seed)
     if options.json:
         print_json(report.to_json())
     else:
@@ -177,7 +192,7 @@ def _print_table(rows: list[dict[str, Any]]) -> None:
             print(f'{count} more with: pip install "gato-gym[{extra}]"', file=sys.stderr)
 
 
-def _print_domains(specs: tuple[TaskSpec, ...], *, as_json: bool) -> int:
+def _print_domains(specs: tuple[TaskSpec, ...], *, whole: bool, as_json: bool) -> int:
     counts: dict[str, int] = {}
     for spec in specs:
         counts[spec.domain] = counts.get(spec.domain, 0) + is_available(spec)
@@ -194,7 +209,7 @@ def _print_domains(specs: tuple[TaskSpec, ...], *, as_json: bool) -> int:
     rows += [
         {"domain": None, "tasks": 0, "gato_domain": name, "gato_tasks": count}
         for name, (count, ours) in GATO_DOMAINS.items()
-        if ours not in counts
+        if whole and ours not in counts
     ]
     if as_json:
         print_json(rows)
@@ -203,6 +218,7 @@ def _print_domains(specs: tuple[TaskSpec, ...], *, as_json: bool) -> int:
     for row in rows:
         ours, theirs = row["domain"] or "-", row["gato_domain"] or "-"
         print(f"{ours:28}{row['tasks']:6}    {theirs:34}{row['gato_tasks'] or '-':>6}")
-    total = sum(count for count, _ in GATO_DOMAINS.values())
-    print(f"{'all':28}{sum(counts.values()):6}    {'all control tasks':34}{total:6}")
+    if whole:
+        total = sum(count for count, _ in GATO_DOMAINS.values())
+        print(f"{'all':28}{sum(counts.values()):6}    {'all control tasks':34}{total:6}")
     return 0

@@ -136,14 +136,20 @@ def test_a_killed_worker_is_an_error_and_costs_no_committed_episode(tmp_path):
 
 
 def test_interrupted_by_the_user(tmp_path):
+    # A shell starts background jobs with the signal ignored.
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+
     def interrupt(task):
         env = make_toy(task)
         env.unwrapped.render = lambda: signal.raise_signal(signal.SIGINT)
         return env
 
     run(tmp_path / "c", episodes=2)
-    with pytest.raises(KeyboardInterrupt, match=r"2 episodes are safe in .* same command again"):
-        run(tmp_path / "c", make_env=interrupt)
+    try:
+        with pytest.raises(KeyboardInterrupt, match=r"2 episodes are safe in .* same command"):
+            run(tmp_path / "c", make_env=interrupt)
+    finally:
+        signal.signal(signal.SIGINT, before)
     assert run(tmp_path / "c").episodes == 3
 
 

@@ -247,10 +247,24 @@ def test_state_that_survives_a_reset(patient):
         ("1", "the reward at step 1 is a str"),
         (np.nan, "the reward at step 1 is nan"),
         (True, "the reward at step 1 is a bool"),
+        (None, "the reward at step 1 is a NoneType"),
     ],
 )
 def test_bad_rewards(patient, reward, problem):
     assert problem in errors(patient(reward=reward))
+
+
+@pytest.mark.parametrize("flag", ["terminated", "truncated"])
+def test_flags_of_a_step_without_a_reward_are_looked_at_too(patient, flag):
+    class Flagless(Patient):
+        def step(self, action):
+            observation, _, terminated, truncated, info = super().step(action)
+            flags = {"terminated": terminated, "truncated": truncated, flag: None}
+            return observation, None, *flags.values(), info
+
+    found = errors(patient(Flagless, limit=None))
+    assert "the reward at step 1 is a NoneType" in found
+    assert f"{flag} at step 1 is a NoneType" in found
 
 
 def test_no_horizon(patient):

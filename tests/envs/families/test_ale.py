@@ -187,6 +187,22 @@ def test_horizon_is_where_the_emulator_cuts(made):
     assert family_of("ALE/Pong-v5").facts(env)["horizon"] == 10
 
 
+@pytest.mark.parametrize(
+    ("settings", "horizon", "control_hz"),
+    [
+        ({"frameskip": (2, 5)}, None, None),
+        ({"frameskip": (2, 5), "max_episode_steps": 9}, 9, None),
+        ({"max_num_frames_per_episode": None}, None, 15.0),
+        ({"frameskip": 3, "max_episode_steps": 9}, 9, 20.0),
+    ],
+)
+def test_horizon_and_rate_are_told_only_where_they_are_fixed(made, settings, horizon, control_hz):
+    spec = envs.task_spec(made("ALE/Pong-v5", **settings))
+    told = family_of("ALE/Pong-v5").facts(made("ALE/Pong-v5", **settings))
+    assert told == {"horizon": horizon, "control_hz": control_hz}
+    assert spec.id == "ALE/Pong-v5"
+
+
 def test_every_game_is_listed():
     games = family_of(BOXING).ids()
     assert len(games) == len(set(games)) == 104
