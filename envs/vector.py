@@ -11,6 +11,7 @@ import gymnasium as gym
 from gato_gym.envs.factory import make, task_spec
 from gato_gym.envs.families import family_of
 from gato_gym.envs.registry import resolve
+from gato_gym.errors import MissingExtraError, UnknownTaskError
 
 Vectorization = Literal["auto", "native", "sync", "async"]
 
@@ -32,6 +33,9 @@ def make_vec(
     Each is reset as soon as its episode ends (Gymnasium's same-step mode, as in Stable-Baselines3);
     `infos["final_obs"]` holds the last observations. `vec.task_spec` is what the task is to Gato.
 
+    The processes of "async" start afresh and import the main script: what a script does must stand
+    under `if __name__ == "__main__":`.
+
     Args:
         id: as of `make`.
         num_envs: how many, at least 1.
@@ -44,6 +48,7 @@ def make_vec(
     Raises:
         ValueError: no such vectorization, no native engine for these arguments, or no copies.
         TypeError: the task takes no such keyword argument.
+        RuntimeError: a copy could not be made in its process.
     """
     if vectorization not in get_args(Vectorization):
         raise ValueError(
@@ -62,21 +67,76 @@ def make_vec(
     engine = [name for name in _ENGINE_SETTINGS if name in kwargs]
     if engine:
         raise TypeError(f"{id}: {' and '.join(engine)} is for native vector environments only")
-    copies = [partial(make_one, id, **kwargs) for _ in range(num_envs)]
     mode = gym.vector.AutoresetMode.SAME_STEP
     if vectorization == "async":
-        return _with_spec(gym.vector.AsyncVectorEnv(copies, autoreset_mode=mode), id, kwargs)
-    vec = gym.vector.SyncVectorEnv(copies, autoreset_mode=mode)
-    vec.task_spec = task_spec(vec.envs[0])  # type: ignore[attr-defined]
+        return _processes(id, num_envs, make_one, mode, kwargs)
+    vec = gym.vector.SyncVectorEnv(
+        [partial(make_one, id, **kwargs) for _ in range(num_envs)], autoreset_mode=mode
+    )
+    try:
+        vec.task_spec = task_spec(vec.envs[0])  # type: ignore[attr-defined]
+    except Exception:
+        vec.close()
+        raise
     return vec
 
 
-def _with_spec(vec: Any, id: str, kwargs: dict[str, Any]) -> gym.vector.VectorEnv:
-    # The copies live in other processes.
+class _Processes(gym.vector.AsyncVectorEnv):
+    """One process for each copy; none is left behind if one of them fails to start.
+
+    They are spawned: a forked process would share the GL state of this one and wait for it forever.
+    """
+
+    def __init__(self, copies: list[Callable[[], gym.Env]], mode: gym.vector.AutoresetMode) -> None:
+        try:
+            super().__init__(copies, context="spawn", autoreset_mode=mode)
+        except Exception as error:
+            self._abandon()
+            if isinstance(error, EOFError | ConnectionError):
+                raise RuntimeError(
+                    "a copy could not be made in its process, which wrote why to stderr; scripts "
+                    'need `if __name__ == "__main__":`, and all arguments must be picklable'
+                ) from error
+            raise
+
+    def _abandon(self) -> None:
+        self.closed = True
+        for process in getattr(self, "processes", ()):
+            if process.pid is not None:
+                process.terminate()
+                process.join()
+        for pipe in getattr(self, "parent_pipes", ()):
+            pipe.close()
+
+
+def _processes(
+    id: str,
+    num_envs: int,
+    make_one: Callable[..., gym.Env],
+    mode: gym.vector.AutoresetMode,
+    kwargs: dict[str, Any],
+) -> gym.vector.VectorEnv:
+    # The copies live in other processes: this one tells what they are, before any is started.
     single = make(id, **kwargs)
-    vec.task_spec = task_spec(single)
-    single.close()
+    try:
+        told = task_spec(single)
+    finally:
+        single.close()
+    copy = partial(_make_copy, gym.spec(resolve(id)), make_one, id, **kwargs)
+    vec = _Processes([copy] * num_envs, mode)
+    vec.task_spec = told  # type: ignore[attr-defined]
     return vec
+
+
+def _make_copy(
+    spec: gym.envs.registration.EnvSpec, make_one: Callable[..., gym.Env], /, id: str, **kwargs: Any
+) -> gym.Env:
+    """Run in a process that has no ids but those of installed packages."""
+    try:
+        resolve(id)
+    except (MissingExtraError, UnknownTaskError):
+        gym.registry[spec.id] = spec
+    return make_one(id, **kwargs)
 
 
 def _has_native(id: str, kwargs: dict[str, Any]) -> bool:

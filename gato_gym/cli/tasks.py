@@ -9,6 +9,7 @@ examples:
 
 from __future__ import annotations
 
+import os
 import sys
 from dataclasses import dataclass
 from pathlib import Path
@@ -167,6 +168,9 @@ def _chosen(options: Options, *, available: bool) -> tuple[TaskSpec, ...]:
 def _check(task: str, options: Options) -> int:
     from gato_gym.evaluation.conformance import check_apart
 
+    # As `python -m` does: "module:id" may name a module that lies here.
+    if os.getcwd() not in sys.path:
+        sys.path.insert(0, os.getcwd())
     report = check_apart(task, seed=options.seed)
     if options.json:
         print_json(report.to_json())

@@ -5,9 +5,12 @@ An environment is a stranger's code: whatever it raises becomes a finding.
 
 from __future__ import annotations
 
+import multiprocessing
+import signal
 import warnings
 from collections.abc import Iterator
 from functools import cache
+from multiprocessing.connection import Connection, wait
 from typing import Any
 
 import gymnasium as gym
@@ -38,9 +41,12 @@ from gato_gym.tokenizers.timestep import OBSERVATION_ROWS, StepTokenizer
 from gato_gym.tokenizers.vocabulary import Vocabulary
 from gato_gym.types import PATCH_SIDE, ROOT_KEY, ActionSpec, TaskSpec
 
-__all__ = ["Finding", "Report", "check"]
+__all__ = ["Finding", "Report", "check", "check_apart"]
 
 API_PAGE = "https://gymnasium.farama.org/introduction/create_custom_env/"
+
+# What a process may take to clean up once its report is here.
+EXIT_SECONDS = 10
 
 
 def check(id: str, *, steps: int = 200, seed: int = 0, **make_kwargs: Any) -> Report:
@@ -65,6 +71,66 @@ def check(id: str, *, steps: int = 200, seed: int = 0, **make_kwargs: Any) -> Re
             checked.close()
     checked.tell_noise(noise)
     return Report(id, tuple(checked.findings), checked.figures)
+
+
+def check_apart(id: str, *, steps: int = 200, seed: int = 0, timeout: float = 600) -> Report:
+    """`check` in a process of its own: one that ends or hangs becomes a finding too.
+
+    The process is a fresh one with this one's `sys.path`: environments that were registered here
+    are unknown to it unless the id names their module, and a script that calls this must keep its
+    own work under `if __name__ == "__main__"`.
+
+    Args:
+        id: as Gymnasium's, "module:id" included.
+        steps: see `check`.
+        seed: see `check`.
+        timeout: seconds until the process is ended.
+    """
+    context = multiprocessing.get_context("spawn")
+    receiver, sender = context.Pipe(duplex=False)
+    process = context.Process(target=_send_check, args=(sender, id, steps, seed))
+    process.start()
+    sender.close()
+    try:
+        # The sentinel too: a process that the environment started may hold the pipe open.
+        if wait([receiver, process.sentinel], timeout):
+            report = _received(receiver)
+            process.join(EXIT_SECONDS)
+            if report is not None:
+                return report
+        code = process.exitcode
+    finally:
+        process.kill()  # native code may hold back every other signal
+        process.join()
+        receiver.close()
+    if code is None:
+        what, fix = f"it was not done after {timeout:g} seconds", "look for a loop that never ends"
+    else:
+        what = f"the environment ended its process ({_ending(code)}), and the check with it"
+        fix = "raise an exception instead; python -X faulthandler shows where native code crashed"
+    return Report(id, (Finding("error", what, fix),))
+
+
+def _received(receiver: Connection) -> Report | None:
+    """The report, if the other process came to send it."""
+    try:
+        return receiver.recv() if receiver.poll() else None
+    except EOFError:
+        return None
+
+
+def _send_check(sender: Connection, id: str, steps: int, seed: int) -> None:
+    sender.send(check(id, steps=steps, seed=seed))
+
+
+def _ending(code: int) -> str:
+    """An exit code of `multiprocessing` in words: negative ones are signals."""
+    if code >= 0:
+        return f"exit code {code}"
+    try:
+        return f"crash by {signal.Signals(-code).name}"
+    except ValueError:
+        return f"crash by signal {-code}"
 
 
 class _Check:

@@ -114,9 +114,12 @@ def _text_misfit(space: spaces.Text, value: Any) -> tuple[str, str] | None:
     return None
 
 
-Watch = Callable[[int, Any, Any, Any, Any, Any], None]
-"""Called with step, observation, reward, terminated, truncated, info; of a reset with None, None,
-None for the three in the middle."""
+Outcome = tuple[Any, Any, Any]
+"""What a step returns besides observation and info: reward, terminated, truncated."""
+
+Watch = Callable[[int, Any, Any, Outcome | None], None]
+"""Called with step, observation, info and outcome. The outcome is None after a reset: there is
+none, while each of its parts may be None if the environment is broken."""
 
 
 @dataclass
@@ -150,7 +153,7 @@ def trace(env: gym.Env, actions: Sequence[Any], seed: int, watch: Watch | None =
             raise EnvironmentFailed(f"{where} raises {described(error)}") from error
         result.events.append((where, _fingerprint(observation)))
         if watch is not None:
-            watch(result.steps, observation, None, None, None, info)
+            watch(result.steps, observation, info, None)
 
     reset(seed, f"reset(seed={seed})")
     for action in actions:
@@ -165,7 +168,7 @@ def trace(env: gym.Env, actions: Sequence[Any], seed: int, watch: Watch | None =
         seen = {"reward": reward, "terminated": terminated, "truncated": truncated}
         result.events.append((f"step {result.steps}", _fingerprint(observation) | seen))
         if watch is not None:
-            watch(result.steps, observation, reward, terminated, truncated, info)
+            watch(result.steps, observation, info, (reward, terminated, truncated))
         if terminated or truncated:
             result.ended = True
             seed += 1

@@ -16,7 +16,7 @@ import numpy as np
 
 from gato_gym.errors import InvalidObservationError
 from gato_gym.evaluation.findings import Level
-from gato_gym.evaluation.probes import misfits
+from gato_gym.evaluation.probes import Outcome, misfits
 from gato_gym.tokenizers.timestep import StepTokenizer
 from gato_gym.tokenizers.vocabulary import PAD
 
@@ -79,9 +79,7 @@ class Watcher:
         """Kinds of problems that were found; each is told once, at its first step."""
         self.seconds, self.count = 0.0, 0
 
-    def __call__(
-        self, step: int, observation: Any, reward: Any, terminated: Any, truncated: Any, info: Any
-    ) -> None:
+    def __call__(self, step: int, observation: Any, info: Any, outcome: Outcome | None) -> None:
         """What one reset or step returned, see `probes.Watch`."""
         fits = True
         for misfit in misfits(self._space, observation):
@@ -91,8 +89,9 @@ class Watcher:
         self._tokenize(step, observation, told=not fits)
         if not isinstance(info, dict):
             self._tell("info", f"info at step {step} is a {type(info).__name__}", "return a dict")
-        if reward is None:
+        if outcome is None:
             return
+        reward, terminated, truncated = outcome
         kind = type(reward).__name__
         if isinstance(reward, bool | np.bool_) or not isinstance(
             reward, int | float | np.integer | np.floating

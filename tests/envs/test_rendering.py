@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+import types
 
 import numpy as np
 import pytest
@@ -310,3 +311,72 @@ def test_gl_frames_repeat_and_leave_the_model_as_it_was(world):
     assert all(np.array_equal(getattr(model, name), values) for name, values in kept.items())
     assert [model.vis.quality.offsamples, model.vis.quality.shadowsize] == quality
     assert [model.vis.global_.offwidth, model.vis.global_.offheight] == size
+
+
+class LostContext:
+    """What a GL platform offers once something else has ended its display."""
+
+    def __init__(self, width, height):
+        raise OSError("display is gone")
+
+    def __del__(self):
+        self._context.free()
+
+
+@pytest.fixture
+def lost_gl(monkeypatch):
+    """EGL was chosen by itself, but gives no context any more."""
+    platform = types.ModuleType("mujoco.egl")
+    platform.GLContext = LostContext
+    monkeypatch.setitem(sys.modules, "mujoco.egl", platform)
+    monkeypatch.setattr("gato_gym.envs.rendering.backend._first_that_works", lambda _: "egl")
+    monkeypatch.delenv("GATO_GYM_RENDERER", raising=False)
+
+
+def test_the_ray_caster_takes_over_where_gl_is_lost(world, lost_gl):
+    model, data = world
+    with pytest.warns(UserWarning, match="egl gives no GL context any more .*display is gone"):
+        source = frame_source(model, choose_backend(), 64, 64)
+    assert np.array_equal(source.render(data, "above", 64, 64, shadows=False), cast(model, data))
+
+
+def test_a_back_end_that_was_asked_for_is_not_replaced(world, lost_gl, monkeypatch):
+    monkeypatch.setenv("GATO_GYM_RENDERER", "egl")
+    with pytest.raises(OSError, match="display is gone"):
+        frame_source(world[0], choose_backend(), 64, 64)
+    monkeypatch.delenv("GATO_GYM_RENDERER")
+    monkeypatch.setattr("gato_gym.envs.rendering.backend._first_that_works", lambda _: "raycast")
+    with pytest.raises(OSError, match="display is gone"):
+        frame_source(world[0], choose_backend("egl"), 64, 64)
+
+
+def test_an_ended_display_costs_no_frames(world):
+    """In a process of its own: GL never comes back to one that has lost it."""
+    if working_gl() != "egl":
+        pytest.skip("EGL does not work here")
+    program = (
+        "import sys\n"
+        "from gato_gym.envs.rendering import frame_source\n"
+        "from gato_gym.envs.rendering.physics import mujoco\n"
+        "model = mujoco.MjModel.from_xml_string(sys.stdin.read())\n"
+        "data = mujoco.MjData(model)\n"
+        "mujoco.mj_forward(model, data)\n"
+        "frame_source(model, 'egl', 32, 32).close()\n"
+        "from mujoco import egl\n"
+        "egl.EGL.eglTerminate(egl.EGL_DISPLAY)\n"
+        "assert frame_source(model, 'egl', 32, 32).render(data, 'above', 32, 32).std() > 5\n"
+    )
+    environment = {**os.environ}
+    for name in ("GATO_GYM_RENDERER", "MUJOCO_GL"):
+        environment.pop(name, None)
+    done = subprocess.run(
+        [sys.executable, "-c", program],
+        env=environment,
+        input=WORLD,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stderr.count("gives no GL context any more") >= 1
+    assert "Exception ignored" not in done.stderr

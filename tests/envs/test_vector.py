@@ -1,11 +1,18 @@
 """Vector environments: the same episodes as from single ones, whichever way they are stepped."""
 
+import multiprocessing
+import os
+import sys
+from functools import partial
+
+import cloudpickle
 import gymnasium as gym
 import numpy as np
 import pytest
 
 from gato_gym import envs
 from gato_gym.envs.families.ale import register
+from gato_gym.envs.rendering import choose_backend
 
 BOXING = "ALE/Boxing-v5"
 # ale-py makes non-negative numbers of these, which its engine accepts.
@@ -29,6 +36,15 @@ def vector():
     yield make_vec
     for vec in open_ones:
         vec.close()
+
+
+@pytest.fixture
+def by_value():
+    """Functions of this module reach processes that cannot import it."""
+    module = sys.modules[__name__]
+    cloudpickle.register_pickle_by_value(module)
+    yield
+    cloudpickle.unregister_pickle_by_value(module)
 
 
 def is_native(vec):
@@ -193,3 +209,70 @@ def test_wrong_arguments_are_refused(task, settings, error, told):
 def test_no_copies_are_refused():
     with pytest.raises(ValueError, match="at least 1, got 0"):
         envs.make_vec(BOXING, 0)
+
+
+def test_processes_draw_after_this_one_has_drawn(vector):
+    """Of a process that was forked after a GL frame, the first frame would never come."""
+    pytest.importorskip("dm_control")
+    if choose_backend() == "raycast":
+        pytest.skip("no GL library works here")
+    task = "dm_control/cartpole-balance-pixels-v0"
+    single = envs.make(task)
+    first = single.reset(seed=3)[0]
+    vec = vector(task, 1, vectorization="async")
+    np.testing.assert_array_equal(vec.reset(seed=3)[0][0], first)
+    single.close()
+
+
+def test_processes_know_ids_that_only_this_one_has_registered(vector):
+    gym.register("Elsewhere-v0", "gymnasium.envs.classic_control:CartPoleEnv")
+    try:
+        vec = vector("Elsewhere-v0", 1, vectorization="async")
+    finally:
+        del gym.registry["Elsewhere-v0"]
+    assert vec.reset(seed=0)[0].shape == (1, 4)
+    assert vec.task_spec.id == "Elsewhere-v0"
+
+
+def fails(*arguments, **kwargs):
+    raise LookupError("no spec")
+
+
+@pytest.mark.parametrize("vectorization", ["sync", "async"])
+def test_nothing_stays_open_where_the_spec_fails(monkeypatch, vectorization):
+    made, closed = [], []
+
+    def make_one(*arguments, **kwargs):
+        made.append(envs.make(*arguments, **kwargs))
+        monkeypatch.setattr(made[-1].unwrapped, "close", partial(closed.append, made[-1]))
+        return made[-1]
+
+    monkeypatch.setattr("gato_gym.envs.vector.task_spec", fails)
+    monkeypatch.setattr("gato_gym.envs.vector.make", make_one)
+    with pytest.raises(LookupError, match="no spec"):
+        envs.make_vec("CartPole-v1", 2, vectorization=vectorization, make_one=make_one)
+    assert made and closed == made
+    assert multiprocessing.active_children() == []
+
+
+def only_in(process, *arguments, **kwargs):
+    """`envs.make` in one process, the end of any other."""
+    if os.getpid() != process:
+        os._exit(1)
+    return envs.make(*arguments, **kwargs)
+
+
+def other_spaces_than_in(process, id):
+    """Of another game in any other process than the given one."""
+    return envs.make("CartPole-v1" if os.getpid() == process else "Acrobot-v1")
+
+
+@pytest.mark.parametrize(
+    ("make_one", "told"),
+    [(only_in, "could not be made in its process"), (other_spaces_than_in, "space")],
+)
+def test_no_process_stays_where_a_copy_fails(by_value, make_one, told):
+    here = partial(make_one, os.getpid())
+    with pytest.raises(RuntimeError, match=told):
+        envs.make_vec("CartPole-v1", 2, vectorization="async", make_one=here)
+    assert multiprocessing.active_children() == []

@@ -197,10 +197,10 @@ def test_horizon_is_where_the_emulator_cuts(made):
     ],
 )
 def test_horizon_and_rate_are_told_only_where_they_are_fixed(made, settings, horizon, control_hz):
-    spec = envs.task_spec(made("ALE/Pong-v5", **settings))
-    told = family_of("ALE/Pong-v5").facts(made("ALE/Pong-v5", **settings))
+    env = made("ALE/Pong-v5", **settings)
+    told = family_of("ALE/Pong-v5").facts(env)
     assert told == {"horizon": horizon, "control_hz": control_hz}
-    assert spec.id == "ALE/Pong-v5"
+    assert envs.task_spec(env).id == "ALE/Pong-v5"
 
 
 def test_every_game_is_listed():
