@@ -26,13 +26,14 @@ def steps_per_second(env: gym.Env, windows: int) -> list[float]:
     rates = []
     while len(rates) < windows:
         actions = [env.action_space.sample() for _ in range(WINDOW)]
+        done, terminated, truncated = 0, False, False
         began = time.process_time()
-        ended = 0
-        for ended, action in enumerate(actions, 1):
+        for action in actions:
             _, _, terminated, truncated, _ = env.step(action)
+            done += 1
             if terminated or truncated:
                 break
-        rates.append(ended / (time.process_time() - began))
+        rates.append(done / (time.process_time() - began))
         if terminated or truncated:
             env.reset()
     return rates
