@@ -162,10 +162,10 @@ def assert_equal(found, expected):
 def test_vector_tokens_are_those_of_single_environments(task, settings, seeds):
     vec = gato_gym.make_vec(task, len(seeds), **settings)
     assert isinstance(vec, TokenizeVectorObservation)
-    assert task_spec(vec) == task_spec(gato_gym.make(task)) and vec.task_spec.id == task
     native = not hasattr(vec.unwrapped, "envs")
-    settings.pop("vectorization", None)
+    settings = {key: value for key, value in settings.items() if key != "vectorization"}
     singles = [gato_gym.make(task, **settings) for _ in seeds]
+    assert task_spec(vec) == task_spec(singles[0]) and vec.task_spec.id == task
     obs, _ = vec.reset(seed=list(seeds))
     for row, (single, seed) in enumerate(zip(singles, seeds, strict=True)):
         assert_equal(by_copies(vec, row, obs), single.reset(seed=seed)[0])
