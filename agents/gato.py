@@ -19,6 +19,7 @@ from huggingface_hub import PyTorchModelHubMixin
 import gato_gym
 from gato_gym import envs
 from gato_gym.data.records import decode
+from gato_gym.envs.spaces import action_element
 from gato_gym.errors import (
     InvalidObservationError,
     PromptError,
@@ -246,15 +247,9 @@ class GatoAgent(
 
     def _to_space(self, action: np.ndarray) -> Any:
         """(A,) decoded numbers as an element of the environment's own action space."""
-        space = self._space
-        if isinstance(space, gym.spaces.Box):
+        if self._space is not None:
             # A plain environment may not be scaled to [-1, 1] as those of `gato_gym.make` are.
-            half = (space.high.astype(np.float64) - space.low) / 2
-            return (space.low + (action.reshape(space.shape) + 1) * half).astype(space.dtype)
-        if isinstance(space, gym.spaces.Discrete):
-            return space.dtype.type(action[0])
-        if space is not None:
-            return action.reshape(space.shape).astype(space.dtype)
+            return action_element(self._space, action)
         assert self._tokenizer is not None
         is_scalar = self._tokenizer.spec.action.kind == "discrete" and len(action) == 1
         return action[0] if is_scalar else action

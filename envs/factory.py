@@ -248,9 +248,11 @@ def _creator(name: str) -> Any:
 
 
 def _check_render_mode(name: str, mode: Any) -> None:
+    if mode is None:
+        return
     creator = _creator(name)
     known = getattr(creator, "metadata", {}).get("render_modes")
-    if mode is None or (known and mode in known):
+    if known and mode in known:
         return
     if not known:
         if isinstance(creator, type) and "render_mode" not in _parameters(creator):

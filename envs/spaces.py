@@ -150,6 +150,21 @@ def action_spec(space: gym.Space) -> ActionSpec:
     raise unsupported("action", space, problem, fix)
 
 
+def action_element(space: Any, numbers: np.ndarray) -> Any:
+    """(A,) decoded numbers as an element of an action space.
+
+    Args:
+        space: Discrete, MultiDiscrete, MultiBinary or a bounded Box, which need not be [-1, 1].
+        numbers: integers, or floats in [-1, 1] for a Box.
+    """
+    if isinstance(space, spaces.Box):
+        half = (space.high.astype(np.float64) - space.low) / 2
+        return (space.low + (numbers.reshape(space.shape) + 1) * half).astype(space.dtype)
+    if isinstance(space, spaces.Discrete):
+        return space.dtype.type(numbers[0])
+    return numbers.reshape(space.shape).astype(space.dtype)
+
+
 def is_image(space: gym.Space) -> bool:
     """Whether a space holds RGB images.
 

@@ -113,7 +113,7 @@ def run(options: Options) -> int:
     """Measure and print."""
     if options.rounds < 1 or not options.seconds >= 0:
         raise ValueError("--rounds must be at least 1 and --seconds at least 0")
-    known = {spec.id for spec in tasks()}
+    known = {spec.id for spec in tasks() if spec.expert}
     if options.what in ("train", "data", "collect") and options.task not in known:
         raise UnknownTaskError(f"no expert plays {options.task!r}: one of {sorted(known)}")
     with open_pair(options) as pair:

@@ -97,7 +97,8 @@ def import_scores(path: Path) -> int:
     The file is {name: {"env_id", "expert", "expert_std"}}. Ids are matched without their version.
     """
     table = json.loads(path.read_text(encoding="utf-8"))
-    names = {(spec.id.rpartition("/")[0], base_name(spec.id)): spec for spec in _specs()}
+    specs = load_tasks().values()
+    names = {(spec.id.rpartition("/")[0], base_name(spec.id)): spec for spec in specs}
     scores = {task: dict(row) for task, row in load_scores().items()}
     taken = 0
     for row in table.values():
@@ -115,10 +116,6 @@ def import_scores(path: Path) -> int:
     _save(scores)
     print(f"{taken} of {len(table)} scores taken: {SCORES_PATH}")
     return 0
-
-
-def _specs() -> list[TaskSpec]:
-    return list(load_tasks().values())
 
 
 def _save(scores: Mapping[str, Mapping[str, Any]]) -> None:

@@ -28,7 +28,7 @@ class Options:
     task: str | None = None
     """Task id."""
     all: bool = False
-    """All tasks that the checkpoint was trained on (with another agent: all installed tasks)."""
+    """All tasks that the checkpoint was trained on; that have an expert; or that are installed."""
     episodes: int = 50
     """Episodes per task."""
     seed: int = 7000
@@ -71,7 +71,8 @@ def run(options: Options) -> int:
 
 def _bundle(options: Options) -> list[Score]:
     if options.agent != "gato":
-        return [_play(spec.id, options) for spec in envs.tasks()]
+        chosen = [spec for spec in envs.tasks() if spec.expert or options.agent == "random"]
+        return [_play(spec.id, options) for spec in chosen]
     agent: Any
     agent, name = load_player(
         "gato", "", checkpoint=options.checkpoint, prompt=not options.no_prompt, seed=options.seed

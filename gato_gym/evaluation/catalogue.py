@@ -1,8 +1,8 @@
 """Writes the catalogue's data files: what building each task shows, and what playing it gives.
 
 Both commands take long over hundreds of tasks, so every result is kept in a cache folder, one JSON
-file per task, and a second run goes on where the first one stopped. Each task runs in a process of
-its own pool: an environment that ends the process costs that task only.
+file per task, and a second run goes on where the first one stopped. Tasks run in a pool of
+processes: an environment that ends its process costs that task only.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from gato_gym.agents import RandomAgent
 from gato_gym.agents.experts import expert_for, load_expert
 from gato_gym.envs.factory import derive
 from gato_gym.envs.families import families
-from gato_gym.evaluation.rollout import rollout
+from gato_gym.evaluation.scores import evaluate
 from gato_gym.types import TaskSpec
 
 SCORE_FIELDS = ("random_score", "random_source", "expert_score", "expert_source")
@@ -74,20 +74,12 @@ def measure(task: str, agent: str, episodes: int, seed: int) -> dict[str, Any]:
         episodes: how many; episode i starts from `env.reset(seed=seed + i)`.
         seed: of the first episode and of the random actions.
     """
-    env = envs.make(task)
-    try:
-        player = RandomAgent(seed) if agent == "random" else load_expert(task)
-        results = rollout(env, player, episodes=episodes, seed=seed)
-    finally:
-        env.close()
-    returns = [result.episode_return for result in results]
-    successes = [result.success for result in results if result.success is not None]
+    player = RandomAgent(seed) if agent == "random" else load_expert(task)
+    score = evaluate(task, player, episodes=episodes, seed=seed, checkpoint=agent)
     return {
-        "mean": float(np.mean(returns)),
-        "std": float(np.std(returns)),
-        "success": float(np.mean(successes)) if successes else None,
-        "steps": int(sum(result.length for result in results)),
-        "seconds": float(sum(result.seconds for result in results)),
+        "mean": score.mean_return,
+        "std": float(np.std(score.returns)),
+        "success": score.success_rate,
     }
 
 

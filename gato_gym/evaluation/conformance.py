@@ -9,7 +9,6 @@ import multiprocessing
 import signal
 import warnings
 from collections.abc import Iterator
-from functools import cache
 from multiprocessing.connection import Connection, wait
 from typing import Any
 
@@ -20,7 +19,7 @@ from gymnasium.utils.env_checker import check_env
 from gato_gym import envs
 from gato_gym.envs.families import family_of
 from gato_gym.envs.registry import resolve
-from gato_gym.envs.spaces import MAX_DEPTH, action_spec, observation_specs
+from gato_gym.envs.spaces import MAX_DEPTH, action_element, action_spec, observation_specs
 from gato_gym.errors import (
     GatoGymError,
     MissingExtraError,
@@ -36,9 +35,8 @@ from gato_gym.evaluation.probes import (
     trace,
 )
 from gato_gym.evaluation.watching import Noise, Watcher, listening
-from gato_gym.tokenizers.text import TextTokenizer
 from gato_gym.tokenizers.timestep import OBSERVATION_ROWS, StepTokenizer
-from gato_gym.tokenizers.vocabulary import Vocabulary
+from gato_gym.tokenizers.wrapper import DEFAULT_VOCABULARY
 from gato_gym.types import PATCH_SIDE, ROOT_KEY, ActionSpec, TaskSpec
 
 __all__ = ["Finding", "Report", "check", "check_apart"]
@@ -251,9 +249,8 @@ class _Check:
                 )
 
     def _tokenizer(self, spec: TaskSpec) -> StepTokenizer | None:
-        has_text = any(leaf.kind == "text" for leaf in spec.observations)
         try:
-            tokenizer = StepTokenizer(spec, Vocabulary(), _text_model() if has_text else None)
+            tokenizer = StepTokenizer(spec, DEFAULT_VOCABULARY)
         except UnsupportedSpaceError as error:
             sizes = {leaf.key: StepTokenizer._width(leaf) for leaf in spec.observations}
             largest = sorted(sizes, key=lambda key: -sizes[key])[:3]
@@ -285,7 +282,9 @@ class _Check:
         low, high = tokenizer.legal_ids.T
         rng = np.random.default_rng(self.seed)
         ids = rng.integers(low, high, (self.steps, len(low)))
-        actions = [element(env.action_space, numbers) for numbers in tokenizer.decode_action(ids)]
+        actions = [
+            action_element(env.action_space, numbers) for numbers in tokenizer.decode_action(ids)
+        ]
         for action in actions:
             if not env.action_space.contains(action):
                 what = f"a decoded action {action!r} is not in {env.action_space}"
@@ -342,13 +341,6 @@ class _Check:
         }
 
 
-def element(space: gym.Space, numbers: np.ndarray) -> Any:
-    """Decoded numbers as an element of an action space; continuous ones are in [-1, 1]."""
-    if isinstance(space, gym.spaces.Discrete):
-        return space.dtype.type(numbers[0])  # type: ignore[union-attr]
-    return numbers.reshape(space.shape).astype(space.dtype)  # type: ignore[arg-type]
-
-
 def _leaves(
     space: gym.Space, key: str = ROOT_KEY, depth: int = 1
 ) -> Iterator[tuple[str, gym.Space]]:
@@ -375,9 +367,3 @@ def _worded(action: ActionSpec) -> str:
         return f"{tokens}: numbers in [-1, 1]"
     sizes = ", ".join(map(str, action.n[:8])) + (", ..." if action.size > 8 else "")
     return f"{tokens}: one of {sizes} values"
-
-
-@cache
-def _text_model() -> TextTokenizer:
-    """Any text model will do: what counts is that each string has tokens."""
-    return TextTokenizer.train(["a text of an observation"], 512)

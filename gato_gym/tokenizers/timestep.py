@@ -22,6 +22,7 @@ import numpy as np
 from gato_gym.envs.images import resize_image
 from gato_gym.errors import InvalidObservationError, UnsupportedSpaceError
 from gato_gym.tokenizers import continuous
+from gato_gym.tokenizers.default_text import default_text
 from gato_gym.tokenizers.image import patch_intervals, patchify
 from gato_gym.tokenizers.text import TextTokenizer
 from gato_gym.tokenizers.vocabulary import BINS, DISCRETE_VALUES, PAD, PATCH, Vocabulary
@@ -61,14 +62,18 @@ class TokenSequence:
 class StepTokenizer:
     """Tokenises the steps of one task.
 
+    Text is read by `default_text()` where no text model is given.
+
     Raises:
-        UnsupportedSpaceError: the observation needs more than 512 tokens, or has text but no text
-            model is given.
+        UnsupportedSpaceError: the observation needs more than 512 tokens.
+        ValueError: the text model has more pieces than the vocabulary has room for.
     """
 
     def __init__(
         self, spec: TaskSpec, vocabulary: Vocabulary, text: TextTokenizer | None = None
     ) -> None:
+        if text is None and spec.has_text:
+            text = default_text()
         self.spec, self.vocabulary, self.text = spec, vocabulary, text
         self._items = tuple(sorted(spec.observations, key=lambda item: item.key))
         widths = [self._width(item) for item in self._items]
@@ -78,8 +83,6 @@ class StepTokenizer:
                 f"{spec.id}: one observation takes {self.observation_slots} tokens, the model has "
                 f"{OBSERVATION_ROWS} positions: pass a smaller image_size= to gato_gym.make"
             )
-        if text is None and any(item.kind == "text" for item in self._items):
-            raise UnsupportedSpaceError(f"{spec.id} observes text: pass a TextTokenizer")
         if text is not None and text.size > vocabulary.text_size:
             raise ValueError(
                 f"text model of {text.size} pieces, vocabulary of {vocabulary.text_size}"

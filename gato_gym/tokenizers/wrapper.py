@@ -14,22 +14,12 @@ from gato_gym import envs
 from gato_gym.config import MODELS
 from gato_gym.envs.vector import Vectorization
 from gato_gym.errors import InvalidObservationError
-from gato_gym.tokenizers.default_text import default_text
 from gato_gym.tokenizers.text import TextTokenizer
 from gato_gym.tokenizers.timestep import StepTokenizer
 from gato_gym.tokenizers.vocabulary import PAD, Vocabulary
-from gato_gym.types import PATCH_SIDE, TaskSpec, flatten_observation
+from gato_gym.types import PATCH_SIDE, flatten_observation
 
 DEFAULT_VOCABULARY = Vocabulary(MODELS["bundle"].text_size)
-
-
-def make_tokenizer(
-    spec: TaskSpec, vocabulary: Vocabulary, text: TextTokenizer | None
-) -> StepTokenizer:
-    """The tokenizer of a task; where it observes text and no model is given, the default one."""
-    if text is None and any(item.kind == "text" for item in spec.observations):
-        text = default_text()
-    return StepTokenizer(spec, vocabulary, text)
 
 
 def token_space(tokenizer: StepTokenizer) -> gym.spaces.Dict:
@@ -63,7 +53,7 @@ class TokenizeObservation(gym.ObservationWrapper, gym.utils.RecordConstructorArg
         gym.ObservationWrapper.__init__(self, env)
         # `envs.task_spec` finds it here: the spec of the raw observation, not of the tokens.
         self.task_spec = envs.task_spec(env)
-        self.tokenizer = make_tokenizer(self.task_spec, vocabulary, text)
+        self.tokenizer = StepTokenizer(self.task_spec, vocabulary, text)
         self.observation_space = token_space(self.tokenizer)
         self._step = 0
 
@@ -112,7 +102,7 @@ class TokenizeVectorObservation(gym.vector.VectorWrapper):
     ) -> None:
         super().__init__(env)
         self.task_spec = envs.task_spec(env)
-        self.tokenizer = make_tokenizer(self.task_spec, vocabulary, text)
+        self.tokenizer = StepTokenizer(self.task_spec, vocabulary, text)
         self.single_observation_space = token_space(self.tokenizer)
         self.observation_space = batch_space(self.single_observation_space, self.num_envs)
         self._positions = np.stack([self.tokenizer.intervals] * self.num_envs)

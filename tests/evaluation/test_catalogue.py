@@ -43,9 +43,9 @@ def test_a_half_written_result_is_computed_again(tmp_path):
 def test_random_play_of_cartpole_is_reproducible_and_of_the_published_size():
     first = catalogue.measure("CartPole-v1", "random", 40, 0)
     again = catalogue.measure("CartPole-v1", "random", 40, 0)
-    assert {**first, "seconds": 0} == {**again, "seconds": 0}
+    assert first == again
     assert 18 < first["mean"] < 28  # 22.2 for uniform random actions
-    assert first["steps"] == 40 * first["mean"]  # CartPole pays 1 per step
+    assert first["std"] > 0 and first["success"] is None
 
 
 @pytest.mark.parametrize("task", ["CartPole-v1", "ALE/Boxing-v5", "gato_gym/BlockStacking-v0"])

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from gymnasium import spaces
 
-from gato_gym.evaluation import conformance
+from gato_gym.envs.spaces import action_element
 from gato_gym.evaluation.conformance import check
 
 FLOATS = spaces.Box(-1, 1, (2,), np.float32)
@@ -371,4 +371,4 @@ def test_known_tasks_pass(task):
     ],
 )
 def test_decoded_numbers_are_in_the_action_space(space, numbers):
-    assert space.contains(conformance.element(space, numbers))
+    assert space.contains(action_element(space, numbers))

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from gato_gym.data.windows import WindowSource, supervise
 from gato_gym.errors import InvalidObservationError, UnsupportedSpaceError
 from gato_gym.tokenizers.continuous import from_bins
+from gato_gym.tokenizers.default_text import default_text
 from gato_gym.tokenizers.timestep import (
     ACTION_ROW,
     LOCAL_ROWS,
@@ -251,9 +252,9 @@ def test_more_than_512_observation_tokens():
         StepTokenizer(spec(ObservationSpec("o", "continuous", (513,))), VOCABULARY)
 
 
-def test_text_needs_a_text_model():
-    with pytest.raises(UnsupportedSpaceError, match="TextTokenizer"):
-        StepTokenizer(SPEC, VOCABULARY)
+def test_text_without_a_model_is_read_by_the_default_one():
+    tokenizer = StepTokenizer(SPEC, Vocabulary(1024))
+    assert SPEC.has_text and tokenizer.text is default_text()
 
 
 def test_text_model_must_fit_the_vocabulary():
