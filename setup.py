@@ -25,9 +25,12 @@ EXTRAS = {
     "minigrid": ["minigrid>=3.2"],
     "popgym": ["popgym>=1.0.7"],
     "robotics": [MUJOCO, "gymnasium-robotics>=1.4.2"],
-    "experts": ["stable-baselines3>=2.9,<3"],
-    "minari": ["minari>=0.5.4"],
+    "experts": ["stable-baselines3>=2.9,<3", "sb3-contrib>=2.9,<3"],
+    "minari": ["minari>=0.5.4", "h5py>=3.16"],
 }
+
+# Many machines. Not in `all`, which is everything for one machine.
+RAY = ["ray>=2.60"]
 
 setup(
     packages=packages,
@@ -53,6 +56,7 @@ setup(
         "sentencepiece>=0.2.3",
         "tyro>=1.0.17",
         "pillow>=12",
+        "matplotlib>=3.11",
         "av>=18",
         "imageio>=2.38",
         "scipy>=1.17",
@@ -61,8 +65,10 @@ setup(
     ],
     extras_require={
         **EXTRAS,
+        "ray": RAY,
         "all": sorted({requirement for extra in EXTRAS.values() for requirement in extra}),
         "dev": [
+            *RAY,
             "pytest>=9",
             "pytest-xdist>=3.8",
             "hypothesis>=6.170",
