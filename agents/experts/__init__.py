@@ -6,50 +6,17 @@ All of them run on numpy. `sb3.py` trains the learned ones; it alone needs torch
 from __future__ import annotations
 
 import difflib
-from collections.abc import Callable
 from pathlib import Path
 
 from gato_gym.agents import Agent
 from gato_gym.agents.experts.policy import CARD, PolicyExpert
-from gato_gym.envs.families import family_of
+from gato_gym.agents.experts.scripted import SCRIPTED, SCRIPTED_FIRST, load_scripted, scripted_for
 from gato_gym.envs.registry import registered
 from gato_gym.errors import UnknownTaskError
 
 __all__ = ["expert_for", "expert_ids", "expert_name", "load_expert"]
 
 WEIGHTS = Path(__file__).with_name("weights")
-
-
-def _forager() -> Agent:
-    from gato_gym.agents.experts.apples import ScriptedForager
-
-    return ScriptedForager()
-
-
-def _meta_world() -> Agent:
-    from gato_gym.agents.experts.meta_world import ScriptedMetaWorld
-
-    return ScriptedMetaWorld()
-
-
-def _stacker() -> Agent:
-    from gato_gym.agents.experts.stacker import ScriptedStacker
-
-    return ScriptedStacker()
-
-
-SCRIPTED: dict[str, Callable[[], Agent]] = {
-    "scripted/apples": _forager,
-    "scripted/meta_world": _meta_world,
-    "scripted/stacker": _stacker,
-}
-
-# Family of tasks -> the expert that plays all of them.
-FAMILY_EXPERTS = {
-    "block_stacking": "scripted/stacker",
-    "meta_world": "scripted/meta_world",
-    "order_of_apples": "scripted/apples",
-}
 
 
 def weights_folder(task: str, root: Path = WEIGHTS) -> Path:
@@ -66,12 +33,12 @@ def expert_ids() -> tuple[str, ...]:
 def expert_for(task: str) -> str | None:
     """The id of the expert that makes a task's data, None where there is none.
 
-    A learned expert of the task itself comes before a scripted one of its family.
+    A learned expert of the task itself comes before a scripted one, except in the tasks of
+    `SCRIPTED_FIRST`.
     """
-    if (weights_folder(task) / CARD).is_file():
+    if task not in SCRIPTED_FIRST and (weights_folder(task) / CARD).is_file():
         return f"sb3/{task}"
-    family = family_of(task)
-    return FAMILY_EXPERTS.get(family.name) if family is not None else None
+    return scripted_for(task)
 
 
 def load_expert(expert: str | Path) -> Agent:
@@ -89,7 +56,7 @@ def load_expert(expert: str | Path) -> Agent:
         return PolicyExpert.load(Path(expert))
     name = _resolve(str(expert))
     if name in SCRIPTED:
-        return SCRIPTED[name]()
+        return load_scripted(name)
     return PolicyExpert.load(weights_folder(name.removeprefix("sb3/")))
 
 
