@@ -12,8 +12,6 @@ Writers in parallel have disjoint shard names and take turns, by a file lock, at
 from __future__ import annotations
 
 import contextlib
-import difflib
-import json
 import logging
 import os
 import re
@@ -26,6 +24,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
+from gato_gym.data.folder import FORMAT_FILE, check_folder, create_folder
 from gato_gym.data.manifest import EpisodeEntry, Manifest
 from gato_gym.data.records import Record, encode
 from gato_gym.data.shards import check_shard, fsync, open_shard, write_shard
@@ -34,8 +35,6 @@ from gato_gym.types import Episode
 
 logger = logging.getLogger(__name__)
 
-_FORMAT = "gato_gym corpus"
-_VERSION = 1
 _OPEN_READERS = 16
 _STALE_SECONDS = 3600
 
@@ -96,24 +95,11 @@ class Corpus:
             CorpusPathError: the folder holds something else, or a corpus and `exist_ok` is False.
         """
         root = Path(path).absolute()
-        if (root / "corpus.json").exists():
+        if (root / FORMAT_FILE).exists():
             if not exist_ok:
                 raise CorpusPathError(f"{str(root)!r} is a corpus already: choose another folder")
             return cls.open(root)
-        # A killed `create` leaves a subset of its own files, and may be repeated.
-        present = {path.name for path in root.iterdir()} if root.is_dir() else set()
-        strangers = {n for n in present - {"shards", "manifest.jsonl"} if not n.endswith(".tmp")}
-        if strangers or (root.exists() and not root.is_dir()):
-            raise CorpusPathError(
-                f"{str(root)!r} is no corpus and not empty: choose an empty or a new folder"
-            )
-        (root / "shards").mkdir(parents=True, exist_ok=True)
-        os.close(os.open(root / "manifest.jsonl", os.O_WRONLY | os.O_CREAT, 0o644))
-        temporary = root / f"corpus.{uuid.uuid4().hex}.tmp"
-        temporary.write_bytes(_format_line())
-        fsync(temporary)
-        os.replace(temporary, root / "corpus.json")
-        fsync(root)
+        create_folder(root)
         return cls.open(root)
 
     @classmethod
@@ -125,11 +111,7 @@ class Corpus:
             CorruptShardError: its manifest has changed.
         """
         root = Path(path).absolute()
-        if not (root / "corpus.json").is_file():
-            raise CorpusPathError(_no_corpus(root))
-        found = (root / "corpus.json").read_bytes()
-        if found != _format_line():
-            _refuse_format(root, found)
+        check_folder(root)
         corpus = cls(root)
         try:
             corpus.refresh()
@@ -219,6 +201,26 @@ class Corpus:
             "expert_actions": expert_actions,
         }
 
+    def read_observation(self, entry: EpisodeEntry, key: str) -> np.ndarray:
+        """One observation key of the whole episode, (T + 1, ...); the others stay compressed.
+
+        Raises:
+            CorruptShardError: any byte that is read is not the one that was committed.
+        """
+        return self._record(entry).observation(key)
+
+    def read_record(self, entry: EpisodeEntry) -> bytes:
+        """The episode's bytes as `append_records` takes them, every one of them checked.
+
+        Raises:
+            CorruptShardError: any byte is not the one that was committed, or the manifest says
+                something else than the episode.
+        """
+        again = EpisodeEntry.to_json(self.read(entry), entry.size, entry.noise)
+        if EpisodeEntry.from_json(again, entry.index, entry.shard, entry.record) != entry:
+            raise CorruptShardError(f"{self._where(entry)}: differs from its manifest line")
+        return self._record(entry).data
+
     def verify(self) -> VerifyReport:
         """Read everything from the disk again and compare it with its checksums.
 
@@ -230,10 +232,7 @@ class Corpus:
         for shard in fresh._manifest.shards.values():
             check_shard(self._file(shard.file), shard, digest=True)
         for entry in fresh.episodes():
-            episode = fresh.read(entry)
-            again = EpisodeEntry.to_json(episode, entry.size, entry.noise)
-            if EpisodeEntry.from_json(again, entry.index, entry.shard, entry.record) != entry:
-                raise CorruptShardError(f"{self._where(entry)}: differs from its manifest line")
+            fresh.read_record(entry)
         present = {path.name for path in (self.path / "shards").iterdir()}
         return VerifyReport(
             shards=len(fresh._manifest.shards),
@@ -320,14 +319,37 @@ class Corpus:
             OSError: nothing was committed, e.g. the disk is full; names the file.
         """
         episodes = list(episodes)
-        if not episodes:
-            raise ValueError("a shard needs at least one episode")
         payloads = [encode(episode) for episode in episodes]
         lines = [
             EpisodeEntry.to_json(episode, len(payload), noise)
             for episode, payload in zip(episodes, payloads, strict=True)
         ]
-        slug = re.sub(r"[^A-Za-z0-9]+", "-", episodes[0].task).strip("-")[:60] or "task"
+        return self._commit(payloads, lines, skip_committed)
+
+    def append_records(
+        self, records: Iterable[tuple[EpisodeEntry, bytes]]
+    ) -> tuple[EpisodeEntry, ...]:
+        """Commit another corpus' episodes, byte for byte, together as one shard.
+
+        Those whose key is there already are left out, decided under the writers' lock; the result
+        has the others only.
+
+        Args:
+            records: at least one entry with what `read_record` gave for it.
+
+        Raises:
+            OSError: as in `append_shard`.
+        """
+        pairs = list(records)
+        lines = [entry.line() for entry, _ in pairs]
+        return self._commit([data for _, data in pairs], lines, skip_committed=True)
+
+    def _commit(
+        self, payloads: list[bytes], lines: list[dict[str, Any]], skip_committed: bool
+    ) -> tuple[EpisodeEntry, ...]:
+        if not payloads:
+            raise ValueError("a shard needs at least one episode")
+        slug = re.sub(r"[^A-Za-z0-9]+", "-", lines[0]["task"]).strip("-")[:60] or "task"
         path = self._file(f"{slug}-{uuid.uuid4().hex}.array_record")
         temporary = path.with_name(f".{path.name}.tmp")
         with self._lock:
@@ -337,9 +359,9 @@ class Corpus:
                     first = len(self._manifest.episodes)
                     known = self._manifest.keys if skip_committed else set()
                     fresh = [
-                        e for e in episodes if (e.task, e.expert, e.seed, float(noise)) not in known
+                        i for i, line in enumerate(lines) if EpisodeEntry.key_of(line) not in known
                     ]
-                    if len(fresh) == len(episodes):
+                    if len(fresh) == len(lines):
                         os.rename(temporary, path)
                         fsync(path.parent)
                         self._manifest.append(descriptor, shard, lines)
@@ -348,10 +370,12 @@ class Corpus:
                 if isinstance(e, OSError):
                     raise OSError(e.errno, f"nothing was committed: {e.strerror}", str(path)) from e
                 raise
-            if len(fresh) < len(episodes):
+            if len(fresh) < len(lines):
                 temporary.unlink()
-                return self.append_shard(fresh, noise=noise) if fresh else ()
-            return tuple(self._manifest.episodes[first : first + len(episodes)])
+                if not fresh:
+                    return ()
+                return self._commit([payloads[i] for i in fresh], [lines[i] for i in fresh], True)
+            return tuple(self._manifest.episodes[first : first + len(lines)])
 
     def _discard(self, temporary: Path, path: Path) -> None:
         with contextlib.suppress(OSError):
@@ -371,28 +395,3 @@ class Corpus:
             logger.warning("removing %s, left by an interrupted writer", path)
             path.unlink(missing_ok=True)
         return len(stale)
-
-
-def _format_line() -> bytes:
-    return json.dumps({"format": _FORMAT, "version": _VERSION}).encode() + b"\n"
-
-
-def _refuse_format(root: Path, found: bytes) -> None:
-    with contextlib.suppress(ValueError, TypeError, KeyError, AttributeError, RecursionError):
-        data = json.loads(found)
-        if data.get("format") == _FORMAT and data["version"] > _VERSION:
-            raise CorpusPathError(
-                f"{str(root)!r} has format version {data['version']}, this gato_gym reads "
-                f"{_VERSION}: pip install --upgrade gato-gym"
-            )
-    raise CorruptShardError(f"{root / 'corpus.json'}: has changed, expected {_format_line()!r}")
-
-
-def _no_corpus(root: Path) -> str:
-    what = "has no corpus.json" if root.is_dir() else "does not exist"
-    siblings = root.parent.glob("*/corpus.json") if root.parent.is_dir() else ()
-    near = difflib.get_close_matches(root.name, [p.parent.name for p in siblings], n=1)
-    hint = f"Did you mean {str(root.parent / near[0])!r}? " if near else ""
-    return (
-        f"no corpus at {str(root)!r}: it {what}. {hint}Make one: gato-gym collect TASK --out {root}"
-    )

@@ -77,6 +77,17 @@ class EpisodeEntry:
         return self.task, self.expert, self.seed, self.noise
 
     @staticmethod
+    def key_of(line: Mapping[str, Any]) -> tuple[str, str, int, float]:
+        """The key of an episode by its manifest JSON."""
+        return line["task"], line["expert"], line["seed"], line["noise"]
+
+    def line(self) -> dict[str, Any]:
+        """The manifest's JSON of this episode, wherever it lies; `from_json` reads it."""
+        place = ("index", "shard", "record")
+        kept = {name: value for name, value in vars(self).items() if name not in place}
+        return {k: dict(v) if isinstance(v, Mapping) else v for k, v in kept.items()}
+
+    @staticmethod
     def to_json(episode: Episode, size: int, noise: float) -> dict[str, Any]:
         """The manifest's JSON of an episode whose record has `size` bytes."""
         return {

@@ -141,7 +141,7 @@ class Record:
         Raises:
             CorruptShardError: the bytes are not a record; the message begins with `where`.
         """
-        self._data, self._where = data, where
+        self.data, self._where = data, where
         try:
             magic, version, size, checksum = _PREFIX.unpack_from(data)
             header_bytes = data[_PREFIX.size : _PREFIX.size + size]
@@ -159,7 +159,7 @@ class Record:
     @property
     def size(self) -> int:
         """Bytes held in memory."""
-        return len(self._data)
+        return len(self.data)
 
     def _table(self, table: list[dict[str, Any]], offset: int) -> dict[str, _Array]:
         arrays = {}
@@ -178,8 +178,8 @@ class Record:
                 blocks.append((offset, int(size), int(checksum)))
                 offset += int(size)
             arrays[str(row["name"])] = _Array(dtype, shape, rows, tuple(blocks))
-        if offset != len(self._data):
-            raise ValueError(f"it has {len(self._data)} bytes, its table says {offset}")
+        if offset != len(self.data):
+            raise ValueError(f"it has {len(self.data)} bytes, its table says {offset}")
         return arrays
 
     def observations(self, start: int, stop: int) -> dict[str, np.ndarray]:
@@ -189,6 +189,10 @@ class Record:
             for name in self._arrays
             if name.startswith(_OBSERVATION)
         }
+
+    def observation(self, key: str) -> np.ndarray:
+        """Every row of one observation key."""
+        return self.array(_OBSERVATION + key, 0, self.steps + 1)
 
     def actions(self, start: int, stop: int) -> tuple[np.ndarray, np.ndarray]:
         """Executed and expert actions [start, stop); the same array where no noise was injected."""
@@ -225,7 +229,7 @@ class Record:
 
     def _block(self, name: str, number: int, size: int | None) -> bytes:
         offset, packed_size, checksum = self._arrays[name].blocks[number]
-        packed = self._data[offset : offset + packed_size]
+        packed = self.data[offset : offset + packed_size]
         if google_crc32c.value(packed) != checksum:
             raise CorruptShardError(f"{self._where}: block {number} of {name!r} has changed")
         try:
