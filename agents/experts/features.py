@@ -5,12 +5,16 @@ Training and acting share these classes, so the two cannot drift apart.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Protocol
 
 import gymnasium as gym
 import numpy as np
+
+from gato_gym.envs.spaces import observation_specs
+from gato_gym.types import flatten_observation
 
 
 class Features(Protocol):
@@ -30,18 +34,48 @@ class Features(Protocol):
 
 
 class ObservationFeatures:
-    """The observation itself, flattened row-major."""
+    """The observation itself, flattened row-major; of a mapping its leaves in order of their keys.
+
+    Integers are numbers here: an environment of labels needs features of its own.
+    """
 
     def reset(self, env: gym.Env) -> None:
         """Nothing to forget."""
 
     def size(self, env: gym.Env) -> int:
         """Numbers in one observation."""
-        return gym.spaces.flatdim(env.observation_space)
+        return sum(math.prod(leaf.shape) for leaf in observation_specs(env.observation_space))
 
     def __call__(self, observation: Any) -> np.ndarray:
         """The observation as a vector."""
-        return np.asarray(observation, np.float32).reshape(-1)
+        if isinstance(observation, np.ndarray):
+            return observation.astype(np.float32).reshape(-1)
+        leaves = flatten_observation(observation).values()
+        return np.concatenate([np.asarray(leaf, np.float32).reshape(-1) for leaf in leaves])
+
+
+class DmControlState:
+    """The state that dm_control's own task reports, where the environment shows pixels."""
+
+    def __init__(self) -> None:
+        self._env: Any = None
+        self._flat = ObservationFeatures()
+
+    def reset(self, env: gym.Env) -> None:
+        """Begin an episode of a dm_control environment."""
+        self._env = env.unwrapped
+
+    def size(self, env: gym.Env) -> int:
+        """Numbers in one observation of the state."""
+        self.reset(env)
+        return len(self(None))
+
+    def __call__(self, observation: Any) -> np.ndarray:
+        """The state as a vector; the observation is not looked at."""
+        return self._flat(self._env.state_observation())
+
+
+RAM_BYTES = 128
 
 
 @dataclass(frozen=True)
@@ -49,12 +83,12 @@ class RamLayout:
     """Which bytes of a console's RAM matter.
 
     addresses: the bytes, in order.
-    player, opponent: (x, y) addresses whose differences are features of their own.
+    player, opponent: addresses, one for each direction; their differences are features, too.
     """
 
-    addresses: tuple[int, ...]
-    player: tuple[int, int]
-    opponent: tuple[int, int]
+    addresses: tuple[int, ...] = tuple(range(RAM_BYTES))
+    player: tuple[int, ...] = ()
+    opponent: tuple[int, ...] = ()
 
 
 # Boxing, addresses in decimal. 32, 33: x of the white player and of the opponent; 34, 35: their y.
@@ -94,8 +128,8 @@ class RamFeatures:
         self._previous = None
 
     def size(self, env: gym.Env) -> int:
-        """Bytes, changes, and six numbers of relative position."""
-        return 2 * len(self._addresses) + 6
+        """Bytes, changes, and three numbers for each relative position."""
+        return 2 * len(self._addresses) + 3 * len(self._player)
 
     def __call__(self, observation: Any) -> np.ndarray:
         """The vector at this step; the observation is not looked at."""
@@ -135,5 +169,7 @@ class FeatureEnv(gym.Wrapper):
 
 FEATURES: dict[str, Callable[[], Features]] = {
     "observation": ObservationFeatures,
+    "dm_control_state": DmControlState,
+    "ram": lambda: RamFeatures(RamLayout()),
     "boxing_ram": lambda: RamFeatures(BOXING),
 }

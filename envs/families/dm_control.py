@@ -71,6 +71,14 @@ def _suite_id(name: str, variant: str) -> str:
     return f"{NAMESPACE}{name}-{variant}-v0" if variant else f"{NAMESPACE}{name}-v0"
 
 
+def state_task(task: str) -> str:
+    """The task by state and with fixed dynamics that one of the suite is a variant of."""
+    if not _variant(task):
+        return task
+    stem, dash, version = task.rpartition("-v")
+    return f"{_VARIANT.sub('', stem)}{dash}{version}"
+
+
 def _variant(task: str) -> str | None:
     """One of `VARIANTS`, "" for the suite by state, "manipulation"; None for anything else."""
     if not task.startswith(NAMESPACE):

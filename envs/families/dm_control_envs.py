@@ -93,6 +93,10 @@ class DmControlTask(DmControlCompatibilityV0):
         observation, reward, terminated, truncated, _ = super().step(action)
         return observation, float(reward), terminated, truncated, {}
 
+    def state_observation(self) -> dict[str, Any]:
+        """What the task reports of its state, also where the observation is an image."""
+        return self._env.task.get_observation(self._env.physics)
+
     def render(self) -> np.ndarray | None:
         """A (height, width, 3) uint8 frame; None without a render mode."""
         if self.render_mode is None:
