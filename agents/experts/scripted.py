@@ -13,6 +13,8 @@ from gato_gym.envs.families import family_of
 
 # Expert id -> (module of this package, class).
 SCRIPTED = {
+    "bot/babyai": ("babyai", "ScriptedBabyAI"),
+    "planner/minigrid": ("grid.expert", "GridPlanner"),
     "scripted/apples": ("apples", "ScriptedForager"),
     "scripted/meta_world": ("meta_world", "ScriptedMetaWorld"),
     "scripted/stacker": ("stacker", "ScriptedStacker"),
@@ -20,8 +22,10 @@ SCRIPTED = {
 
 # Family of tasks -> the expert that plays all of them.
 FAMILY_EXPERTS = {
+    "babyai": "bot/babyai",
     "block_stacking": "scripted/stacker",
     "meta_world": "scripted/meta_world",
+    "minigrid": "planner/minigrid",
     "order_of_apples": "scripted/apples",
 }
 
