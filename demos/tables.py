@@ -12,8 +12,10 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from gato_gym.agents.experts import learned_cards
 from gato_gym.cli.tasks import GATO_DOMAINS
 from gato_gym.envs.registry import registered, tasks
+from gato_gym.evaluation.scores import bootstrap_interval, normalize
 
 ROOT = Path(__file__).parents[1]
 SCORECARD = ROOT / "gato_gym" / "pretrained" / "scorecard.json"
@@ -103,6 +105,31 @@ def held_out() -> list[str]:
     return lines
 
 
+def learned() -> list[str]:
+    """The learned experts that ship, from their cards; published scores beside them."""
+    published = json.loads((ROOT / "docs" / "published_scores.json").read_text())
+    lines = table(
+        ("task", "algorithm", "steps", "minutes", "of one core", "return [95 % interval]"),
+        ("published", "ratio"),
+    )
+    for card in learned_cards():
+        task, final = card["task"], card["evaluation"]
+        low, high = bootstrap_interval(final["returns"])
+        spec, theirs = registered(task), published.get(task, {}).get("score")
+        ratio = normalize(final["mean"], spec.random_score, theirs) if spec else None
+        minutes = [card.get(f"{clock}_seconds") for clock in ("wall", "cpu")]
+        lines += cells(
+            f"`{task}`",
+            card["algorithm"],
+            f"{card['steps_trained'] / 1e6:.2g} M",
+            *("" if seconds is None else f"{seconds / 60:.0f}" for seconds in minutes),
+            f"{final['mean']:,.1f} [{low:,.1f}, {high:,.1f}]",
+            "" if theirs is None else f"{theirs:,.1f}",
+            "" if ratio is None else f"{ratio:.2f}",
+        )
+    return lines
+
+
 def table(*names: tuple[str, ...]) -> list[str]:
     """The head of a table."""
     columns = [name for group in names for name in group]
@@ -116,6 +143,7 @@ def cells(*values: Any) -> list[str]:
 
 TABLES: dict[str, dict[str, Callable[[], list[str]]]] = {
     "README.md": {"scores": scores},
+    "docs/experts.md": {"learned": learned},
     "docs/suite.md": {"domains": domains, "stacking": stacking, "held-out": held_out},
 }
 

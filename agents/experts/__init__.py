@@ -1,20 +1,23 @@
 """The experts that make each task's data: learned ones as safetensors + JSON, and scripted ones.
 
-All of them run on numpy. `sb3.py` trains the learned ones; it alone needs torch.
+All of them run on numpy. The package `sb3` trains the learned ones; it alone needs torch.
 """
 
 from __future__ import annotations
 
 import difflib
+import json
 from pathlib import Path
+from typing import Any
 
 from gato_gym.agents import Agent
 from gato_gym.agents.experts.policy import CARD, PolicyExpert
 from gato_gym.agents.experts.scripted import SCRIPTED, SCRIPTED_FIRST, load_scripted, scripted_for
+from gato_gym.envs.families.dm_control import state_task
 from gato_gym.envs.registry import registered
 from gato_gym.errors import UnknownTaskError
 
-__all__ = ["expert_for", "expert_ids", "expert_name", "load_expert"]
+__all__ = ["expert_for", "expert_ids", "expert_name", "learned_cards", "load_expert"]
 
 WEIGHTS = Path(__file__).with_name("weights")
 
@@ -22,6 +25,12 @@ WEIGHTS = Path(__file__).with_name("weights")
 def weights_folder(task: str, root: Path = WEIGHTS) -> Path:
     """Where the learned expert of a task is stored: "ALE/Boxing-v5" -> root/ALE__Boxing-v5."""
     return root / task.replace("/", "__")
+
+
+def learned_cards(root: Path = WEIGHTS) -> list[dict[str, Any]]:
+    """What is known of each learned expert (its policy.json), in order of the tasks."""
+    found = [json.loads(path.read_text(encoding="utf-8")) for path in root.glob(f"*/{CARD}")]
+    return sorted(found, key=lambda card: card["task"])
 
 
 def expert_ids() -> tuple[str, ...]:
@@ -33,11 +42,12 @@ def expert_ids() -> tuple[str, ...]:
 def expert_for(task: str) -> str | None:
     """The id of the expert that makes a task's data, None where there is none.
 
-    A learned expert of the task itself comes before a scripted one, except in the tasks of
-    `SCRIPTED_FIRST`.
+    A learned expert comes before a scripted one, except in the tasks of `SCRIPTED_FIRST`. That of a
+    task of dm_control also plays its variants with pixels and with random dynamics.
     """
-    if task not in SCRIPTED_FIRST and (weights_folder(task) / CARD).is_file():
-        return f"sb3/{task}"
+    learned = state_task(task)
+    if task not in SCRIPTED_FIRST and (weights_folder(learned) / CARD).is_file():
+        return f"sb3/{learned}"
     return scripted_for(task)
 
 

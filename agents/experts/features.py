@@ -107,6 +107,12 @@ BOXING = RamLayout(
 )
 
 
+# Games in which all depends on how one thing stands to another; the addresses are those that the
+# Atari Annotated RAM Interface names (arXiv 1906.08226).
+PONG = RamLayout(player=(51, 50, 46), opponent=(54, 54, 49))  # paddles and ball, y; paddle, ball, x
+BREAKOUT = RamLayout(player=(72,), opponent=(99,))  # paddle and ball, x
+
+
 class RamFeatures:
     """Bytes of the emulator's RAM, their change since the last step, and where the opponent is.
 
@@ -172,4 +178,6 @@ FEATURES: dict[str, Callable[[], Features]] = {
     "dm_control_state": DmControlState,
     "ram": lambda: RamFeatures(RamLayout()),
     "boxing_ram": lambda: RamFeatures(BOXING),
+    "breakout_ram": lambda: RamFeatures(BREAKOUT),
+    "pong_ram": lambda: RamFeatures(PONG),
 }

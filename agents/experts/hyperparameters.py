@@ -148,6 +148,8 @@ HYPERPARAMETERS: dict[str, Hyperparameters] = {
     "InvertedDoublePendulum-v5": replace(LOCOMOTION, total_steps=1_000_000),
     "dm_control/cartpole-balance-v0": replace(DM_CONTROL, total_steps=500_000),
     "dm_control/cartpole-swingup-v0": replace(DM_CONTROL, total_steps=1_000_000),
+    "ALE/Breakout-v5": replace(RAM, features="breakout_ram"),
+    "ALE/Pong-v5": replace(RAM, features="pong_ram"),
     # From RAM, at a return of 80 after 10 minutes on two cores; from pixels at 4 after 45.
     "ALE/Boxing-v5": replace(
         RAM,

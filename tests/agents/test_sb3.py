@@ -199,6 +199,12 @@ def test_zip_needs_trust(tiny, tmp_path, capsys):
 
     assert main(["evaluate", "--expert", str(tmp_path / "out"), "--episodes", "2"]) == 0
     assert json.loads(capsys.readouterr().out)["episodes"] == 2
+    again = ["evaluate", "--expert", str(tmp_path / "out"), "--episodes", "3", "--record"]
+    assert main(again) == 0
+    card = json.loads((tmp_path / "out" / CARD).read_text())
+    assert card["evaluation"] == json.loads(capsys.readouterr().out)
+    assert len(card["evaluation"]["returns"]) == 3 and card["curve"] == [[10, 1.5], [20, 2.0]]
+    assert main([*again, "--task", "Acrobot-v1"]) == 2
 
 
 def test_training_sees_the_features_that_acting_sees():

@@ -12,9 +12,15 @@ from typing import Any
 import torch
 
 from gato_gym.agents.experts import load_expert, weights_folder
-from gato_gym.agents.experts.sb3.export import EVALUATION_SEED, evaluate, export_sb3, read_curve
+from gato_gym.agents.experts.sb3.export import (
+    EVALUATION_SEED,
+    evaluate,
+    export_sb3,
+    read_curve,
+    record_evaluation,
+)
 from gato_gym.agents.experts.sb3.train import train_expert
-from gato_gym.errors import GatoGymError
+from gato_gym.errors import GatoGymError, UnknownTaskError
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -34,6 +40,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     test = verbs.add_parser("evaluate", help="returns of an expert")
     test.add_argument("--expert", required=True, help="id, task id or folder")
     test.add_argument("--task", help="default: the expert's own")
+    test.add_argument("--record", action="store_true", help="write the result into its card")
     for verb in (train, export, test):
         verb.add_argument("--episodes", type=int, default=20)
     for verb in (export, test):
@@ -51,8 +58,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _run(options: argparse.Namespace) -> dict[str, Any]:
     if options.verb == "evaluate":
         agent = load_expert(options.expert)
-        task = options.task or agent.card["task"]  # type: ignore[attr-defined]
-        return evaluate(agent, task, options.episodes, options.seed)
+        own = agent.card["task"]  # type: ignore[attr-defined]
+        found = evaluate(agent, options.task or own, options.episodes, options.seed)
+        if options.record:
+            if options.task not in (None, own):
+                raise UnknownTaskError(f"--record is for the expert's own task, {own!r}")
+            record_evaluation(options.expert, found)
+        return found
     if options.verb == "train":
         card = train_expert(options.task, options.out, options.steps, episodes=options.episodes)
     else:

@@ -16,7 +16,7 @@ from stable_baselines3.common.base_class import BaseAlgorithm
 
 from gato_gym import envs
 from gato_gym.agents import Agent
-from gato_gym.agents.experts import load_expert
+from gato_gym.agents.experts import expert_name, load_expert, weights_folder
 from gato_gym.agents.experts.hyperparameters import hyperparameters_for
 from gato_gym.agents.experts.policy import CARD, TENSORS
 from gato_gym.agents.experts.sb3.actor import actor_tensors, fold_normalisation
@@ -101,6 +101,14 @@ def evaluate(agent: Agent, task: str, episodes: int, seed: int) -> dict[str, Any
         "std": round(float(np.std(returns)), 3),
         "returns": returns,
     }
+
+
+def record_evaluation(expert: str, found: dict[str, Any]) -> None:
+    """Put an evaluation into the card of an expert (id, task id or folder) in place of its last."""
+    folder = Path(expert) if (Path(expert) / CARD).is_file() else None
+    folder = folder or weights_folder(expert_name(expert).removeprefix("sb3/"))
+    card = json.loads((folder / CARD).read_text(encoding="utf-8"))
+    replace_file(folder / CARD, json_lines(card | {"evaluation": found}))
 
 
 def _load_zip(path: Path, algorithm: str, trust: bool) -> BaseAlgorithm:
