@@ -170,13 +170,12 @@ def is_image(space: gym.Space) -> bool:
 
     A (7, 7, 3) array of bytes is MiniGrid's table of symbols: below the side of a patch it is none.
     """
-    return (
-        isinstance(space, spaces.Box)
-        and space.dtype == np.uint8
-        and len(space.shape) == 3
-        and space.shape[2] == 3
-        and min(space.shape[:2]) >= PATCH_SIDE
-    )
+    return isinstance(space, spaces.Box) and space.dtype == np.uint8 and is_image_shape(space.shape)
+
+
+def is_image_shape(shape: tuple[int, ...]) -> bool:
+    """Whether bytes of this shape are an RGB image, see `is_image`."""
+    return len(shape) == 3 and shape[2] == 3 and min(shape[:2]) >= PATCH_SIDE
 
 
 def image_leaves(space: gym.Space, key: str = ROOT_KEY) -> dict[str, tuple[int, int]]:

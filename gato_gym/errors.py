@@ -45,3 +45,11 @@ class TrainingError(GatoGymError, RuntimeError):
 
 class CorpusPathError(GatoGymError, OSError):
     """A path that holds no corpus, or one of a newer format; the message says what to do."""
+
+
+class MergeConflictError(GatoGymError, ValueError):
+    """Two different episodes under the same key; the message names both."""
+
+
+class DatasetError(GatoGymError, ValueError):
+    """A data set of another format that cannot be read or written; names it and its episode."""

@@ -19,11 +19,9 @@ from gato_gym.cli.measure_model import Recompute
 from gato_gym.cli.runlog import RunLog
 from gato_gym.cli.train import Options, command_line, parse_weights
 from gato_gym.config import model_config
-from gato_gym.data.collect import collect
 from gato_gym.data.corpus import Corpus
 from gato_gym.evaluation.scores import evaluate
 from gato_gym.models.gato import Gato
-from gato_gym.testing import TOY_TASK, ToyExpert, make_toy
 from gato_gym.tokenizers.timestep import StepTokenizer
 
 SCORE_KEYS = {
@@ -49,12 +47,6 @@ def test_corpus_stats_json(run_json, corpus):
     steps = sum(entry.steps for entry in Corpus.open(corpus).episodes())
     # Four numbers, a separator, an action.
     assert found["tokens"] == found["by_task"]["CartPole-v1"]["tokens"] == 6 * steps
-
-
-def test_a_task_of_unknown_length_has_no_token_count(run_json, run, tmp_path):
-    collect(TOY_TASK, out=tmp_path, episodes=1, seed=0, expert=ToyExpert(), make_env=make_toy)
-    assert run_json("corpus", "stats", tmp_path)["tokens"] is None
-    assert "?" in run("corpus", "stats", tmp_path)[1]
 
 
 def test_corpus_list_and_verify(run_json, run, corpus):
