@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from gato_gym.agents.experts import expert_for
 from gato_gym.envs.families import base_name, families, family_of, state_twin
 from gato_gym.envs.registry import SCORES_PATH, TASKS_PATH, load_scores, load_tasks
 from gato_gym.evaluation import catalogue
@@ -33,10 +34,27 @@ def build(cache: Path, workers: int, path: Path = TASKS_PATH) -> int:
             entries[outcome.task] = outcome.result
     order = {family.name: number for number, family in enumerate(families())}
     rows = sorted(entries.values(), key=lambda row: (order.get(row["family"], -1), row["id"]))
-    write_lines(path, [json.dumps(row) for row in rows], "[]")
-    load_tasks.cache_clear()
+    _save_tasks(rows, path)
     print(f"{len(rows)} tasks, {failed} failed: {path}")
     return 1 if failed else 0
+
+
+def name_experts(path: Path = TASKS_PATH) -> int:
+    """Write anew which expert makes the data of each task, without building any."""
+    rows = [catalogue.entry(spec) for spec in load_tasks(path).values()]
+    before = [row["expert"] for row in rows]
+    _save_tasks(rows, path)
+    changed = sum(row["expert"] != old for row, old in zip(rows, before, strict=True))
+    named = sum(row["expert"] is not None for row in rows)
+    print(f"{named} of {len(rows)} tasks have an expert, {changed} changed: {path}")
+    return 0
+
+
+def _save_tasks(rows: list[dict[str, Any]], path: Path) -> None:
+    for row in rows:  # what building showed may come from a cache that knew fewer experts
+        row["expert"] = expert_for(row["id"])
+    write_lines(path, [json.dumps(row) for row in rows], "[]")
+    load_tasks.cache_clear()
 
 
 def _kept(known: Mapping[str, TaskSpec]) -> list[TaskSpec]:

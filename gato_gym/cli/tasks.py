@@ -66,6 +66,8 @@ class Options:
     """Check in words whether Gato can play this environment (ID or MODULE:ID)."""
     build: bool = False
     """Build every task and write the catalogue (for maintainers)."""
+    name_experts: bool = False
+    """Write into the catalogue who makes each task's data, after adding an expert."""
     measure: Literal["random", "expert"] | None = None
     """Play the tasks and write their random or expert scores (for maintainers)."""
     import_scores: Path | None = None
@@ -82,18 +84,19 @@ class Options:
 
 def run(options: Options) -> int:
     """Print the table or JSON."""
-    modes = [options.check, options.build, options.measure, options.import_scores, options.domains]
-    if sum(bool(mode) for mode in modes) > 1:
-        raise ValueError(
-            "pass only one of --domains, --check, --build, --measure and --import-scores"
-        )
+    names = ("domains", "check", "build", "name_experts", "measure", "import_scores")
+    if sum(bool(getattr(options, name)) for name in names) > 1:
+        flags = ", ".join(f"--{name.replace('_', '-')}" for name in names)
+        raise ValueError(f"pass only one of {flags}")
     if options.episodes < 1 or options.workers < 1:
         raise ValueError("--episodes and --workers must be at least 1")
     if options.check is not None:
         return _check(options.check, options)
-    if options.build or options.measure or options.import_scores:
+    if options.build or options.name_experts or options.measure or options.import_scores:
         from gato_gym.cli import catalogue
 
+        if options.name_experts:
+            return catalogue.name_experts()
         if options.import_scores:
             return catalogue.import_scores(options.import_scores)
         if options.measure:

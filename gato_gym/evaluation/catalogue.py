@@ -22,7 +22,7 @@ from tqdm import tqdm
 
 from gato_gym import envs
 from gato_gym.agents import RandomAgent
-from gato_gym.agents.experts import expert_for, load_expert
+from gato_gym.agents.experts import load_expert
 from gato_gym.envs.factory import derive
 from gato_gym.envs.families import families
 from gato_gym.evaluation.scores import evaluate
@@ -55,7 +55,7 @@ def build(task: str) -> dict[str, Any]:
     """The entry of one task in `tasks.json`: what the built environment shows."""
     env = envs.make(task)
     try:
-        return entry(dataclasses.replace(derive(env), expert=expert_for(task)))
+        return entry(derive(env))
     finally:
         env.close()
 

@@ -1,9 +1,12 @@
 """Building and measuring the catalogue: cached, resumable, and one bad task costs one task."""
 
 import json
+import shutil
 
 import pytest
 
+from gato_gym.cli.catalogue import name_experts
+from gato_gym.envs.registry import TASKS_PATH
 from gato_gym.evaluation import catalogue
 from gato_gym.testing import fragile_work
 
@@ -50,7 +53,12 @@ def test_random_play_of_cartpole_is_reproducible_and_of_the_published_size():
 
 @pytest.mark.parametrize("task", ["CartPole-v1", "ALE/Boxing-v5", "gato_gym/BlockStacking-v0"])
 def test_an_entry_is_what_the_catalogue_holds(task):
-    from gato_gym.envs.registry import TASKS_PATH
-
     stored = {row["id"]: row for row in json.loads(TASKS_PATH.read_text())}
-    assert json.loads(json.dumps(catalogue.build(task))) == stored[task]
+    assert json.loads(json.dumps(catalogue.build(task))) == {**stored[task], "expert": None}
+
+
+def test_the_catalogue_names_the_experts_there_are(tmp_path, capsys):
+    shutil.copy(TASKS_PATH, tmp_path / "tasks.json")
+    assert name_experts(tmp_path / "tasks.json") == 0
+    assert " 0 changed" in capsys.readouterr().out, "run gato-gym tasks --name-experts"
+    assert (tmp_path / "tasks.json").read_bytes() == TASKS_PATH.read_bytes()
