@@ -30,7 +30,7 @@ except ModuleNotFoundError as error:
         f'training experts needs {error.name}: pip install "gato-gym[experts]"'
     ) from error
 
-ALGORITHMS: dict[str, type[BaseAlgorithm]] = {"PPO": PPO, "SAC": SAC, "TQC": TQC, "DQN": DQN}
+ALGORITHMS: dict[str, Any] = {"PPO": PPO, "SAC": SAC, "TQC": TQC, "DQN": DQN}
 ACTIVATIONS = {"tanh": torch.nn.Tanh, "relu": torch.nn.ReLU}
 
 
@@ -66,7 +66,7 @@ def build(vec_env: VecEnv, hyperparameters: Hyperparameters) -> BaseAlgorithm:
         "activation_fn": ACTIVATIONS[hyperparameters.activation],
     }
     return ALGORITHMS[hyperparameters.algorithm](
-        "MlpPolicy",  # type: ignore[arg-type]  # a name stands for the algorithm's own class
+        "MlpPolicy",
         vec_env,
         learning_rate=lambda remaining: rate * max(remaining, final),
         gamma=hyperparameters.gamma,

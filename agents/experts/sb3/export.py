@@ -62,7 +62,7 @@ def export_sb3(
     tensors, network = actor_tensors(model.policy)
     normalizer = model.get_vec_normalize_env()
     if normalizer is not None and normalizer.norm_obs:
-        statistics = normalizer.obs_rms
+        statistics: Any = normalizer.obs_rms  # of a Box: not a dict of them
         deviation = np.sqrt(statistics.var + normalizer.epsilon)
         tensors = fold_normalisation(tensors, statistics.mean, deviation)
     data = save(tensors)
