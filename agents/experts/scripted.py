@@ -13,8 +13,11 @@ from gato_gym.envs.families import family_of
 
 # Expert id -> (module of this package, class).
 SCRIPTED = {
+    "analytic/car_racing": ("car_racing", "ScriptedDriver"),
+    "analytic/classic": ("classic.expert", "AnalyticController"),
     "bot/babyai": ("babyai", "ScriptedBabyAI"),
     "planner/minigrid": ("grid.expert", "GridPlanner"),
+    "planner/toy_text": ("tabular", "ToyTextPlanner"),
     "scripted/apples": ("apples", "ScriptedForager"),
     "scripted/meta_world": ("meta_world", "ScriptedMetaWorld"),
     "scripted/stacker": ("stacker", "ScriptedStacker"),
@@ -23,17 +26,32 @@ SCRIPTED = {
 # Family of tasks -> the expert that plays all of them.
 FAMILY_EXPERTS = {
     "babyai": "bot/babyai",
+    "classic_control": "analytic/classic",
     "block_stacking": "scripted/stacker",
     "meta_world": "scripted/meta_world",
     "minigrid": "planner/minigrid",
     "order_of_apples": "scripted/apples",
+    "toy_text": "planner/toy_text",
 }
 
 # Task -> its expert, in families that no single expert plays.
-TASK_EXPERTS: dict[str, str] = {}
+TASK_EXPERTS = {
+    "CarRacing-v3": "analytic/car_racing",
+    "LunarLander-v3": "analytic/classic",
+    "LunarLanderContinuous-v3": "analytic/classic",
+}
 
 # Tasks whose scripted expert is better than a learned one would be or is.
-SCRIPTED_FIRST: frozenset[str] = frozenset()
+SCRIPTED_FIRST = frozenset(
+    {
+        "Acrobot-v1",
+        "CarRacing-v3",
+        "LunarLanderContinuous-v3",
+        "MountainCar-v0",
+        "MountainCarContinuous-v0",
+        "Pendulum-v1",
+    }
+)
 
 
 def scripted_for(task: str) -> str | None:
