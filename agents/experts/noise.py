@@ -13,6 +13,9 @@ from gato_gym.errors import UnsupportedSpaceError
 if TYPE_CHECKING:
     from gato_gym.agents import Agent
 
+DEFAULT_BURST = (1, 8)
+"""Shortest and longest run of random actions, in steps."""
+
 
 def check_noise(rate: float, burst: tuple[int, int]) -> None:
     """Raise ValueError for settings that `NoisyExpert` does not take."""
