@@ -216,7 +216,8 @@ class Corpus:
             CorruptShardError: any byte is not the one that was committed, or the manifest says
                 something else than the episode.
         """
-        again = EpisodeEntry.to_json(self.read(entry), entry.size, entry.noise)
+        injected = entry.noise, entry.burst, entry.random_start
+        again = EpisodeEntry.to_json(self.read(entry), entry.size, *injected)
         if EpisodeEntry.from_json(again, entry.index, entry.shard, entry.record) != entry:
             raise CorruptShardError(f"{self._where(entry)}: differs from its manifest line")
         return self._record(entry).data

@@ -22,6 +22,7 @@ from typing import Any
 
 import google_crc32c
 
+from gato_gym.agents.experts.noise import DEFAULT_BURST
 from gato_gym.data.records import Leaf
 from gato_gym.errors import CorruptShardError
 from gato_gym.types import Episode
@@ -40,7 +41,11 @@ _SCALARS: dict[str, Any] = {
     "terminated": bool,
     "size": int,
 }
+_DEFAULTS = {"burst": DEFAULT_BURST, "random_start": 0}
 _SHARD_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,199}\.array_record")
+
+Key = tuple[str, str, int, float, tuple[int, int], int]
+"""Task, expert, seed, noise, burst, random start."""
 
 
 @dataclass(frozen=True)
@@ -48,7 +53,8 @@ class EpisodeEntry:
     """What the manifest knows of an episode, without opening its shard.
 
     `index` counts episodes in commit order, `record` within the shard; `noise` is the fraction of
-    steps with injected random actions; `size` is the record's bytes.
+    steps with injected random actions, `burst` the shortest and longest run of them; at the start
+    came up to `random_start` random actions; `size` is the record's bytes.
     """
 
     index: int
@@ -66,30 +72,45 @@ class EpisodeEntry:
     observations: Mapping[str, Leaf]
     actions: Leaf
     versions: Mapping[str, str]
+    burst: tuple[int, int] = DEFAULT_BURST
+    random_start: int = 0
 
     def __reduce__(self):  # mapping proxies cannot be pickled, worker processes need to
         plain = (dict(v) if isinstance(v, MappingProxyType) else v for v in vars(self).values())
         return EpisodeEntry, tuple(plain)
 
     @property
-    def key(self) -> tuple[str, str, int, float]:
+    def key(self) -> Key:
         """What a resumed collection compares: an episode is a function of these."""
-        return self.task, self.expert, self.seed, self.noise
+        return self.task, self.expert, self.seed, self.noise, self.burst, self.random_start
 
     @staticmethod
-    def key_of(line: Mapping[str, Any]) -> tuple[str, str, int, float]:
+    def key_of(line: Mapping[str, Any]) -> Key:
         """The key of an episode by its manifest JSON."""
-        return line["task"], line["expert"], line["seed"], line["noise"]
+        burst = tuple(line.get("burst", DEFAULT_BURST))
+        what = line["task"], line["expert"], line["seed"], line["noise"]
+        return *what, burst, line.get("random_start", 0)
 
     def line(self) -> dict[str, Any]:
         """The manifest's JSON of this episode, wherever it lies; `from_json` reads it."""
         place = ("index", "shard", "record")
         kept = {name: value for name, value in vars(self).items() if name not in place}
+        for name, default in _DEFAULTS.items():
+            if kept[name] == default:
+                del kept[name]
         return {k: dict(v) if isinstance(v, Mapping) else v for k, v in kept.items()}
 
     @staticmethod
-    def to_json(episode: Episode, size: int, noise: float) -> dict[str, Any]:
+    def to_json(
+        episode: Episode,
+        size: int,
+        noise: float,
+        burst: tuple[int, int] = DEFAULT_BURST,
+        random_start: int = 0,
+    ) -> dict[str, Any]:
         """The manifest's JSON of an episode whose record has `size` bytes."""
+        # What has its default is left out: such lines are those of the versions before.
+        injected = {"burst": tuple(burst), "random_start": int(random_start)}
         return {
             "task": episode.task,
             "expert": episode.expert,
@@ -103,6 +124,7 @@ class EpisodeEntry:
             "observations": {key: Leaf.of(values) for key, values in episode.observations.items()},
             "actions": Leaf.of(episode.actions),
             "versions": dict(episode.versions),
+            **{name: value for name, value in injected.items() if value != _DEFAULTS[name]},
         }
 
     @classmethod
@@ -115,6 +137,11 @@ class EpisodeEntry:
                 raise TypeError(f"{name} is {rest[name]!r}")
         if min(rest["steps"], rest["size"]) < 1:
             raise ValueError(f"{rest['steps']} steps in {rest['size']} bytes")
+        if "burst" in rest:
+            low, high = rest["burst"]
+            rest["burst"] = int(low), int(high)
+        if not isinstance(rest.get("random_start", 0), int):
+            raise TypeError(f"random_start is {rest['random_start']!r}")
         return cls(
             index=index,
             shard=shard,
@@ -148,7 +175,7 @@ class Manifest:
         self.path = path
         self.shards: dict[str, ShardEntry] = {}
         self.episodes: list[EpisodeEntry] = []
-        self.keys: set[tuple[str, str, int, float]] = set()
+        self.keys: set[Key] = set()
         self.torn_bytes = 0
         self._offset = 0
         self._chain = 0
