@@ -53,11 +53,19 @@ def make(id: str, *, image_size: tuple[int, int] | None = None, **kwargs: Any) -
         image_size = checked_size(image_size)
     if image_size is not None and family is not None and family.any_size:
         kwargs["image_size"] = image_size
-    env = _build(name, family, kwargs)
+    return standardise(_build(name, family, kwargs), image_size)
+
+
+def standardise(env: gym.Env, image_size: tuple[int, int] | None = None) -> gym.Env:
+    """Wrap an environment as `make` does; its id decides the size of its images.
+
+    Raises:
+        UnsupportedSpaceError: a space that has no tokens; the environment is closed then.
+    """
     try:
         if has_tuple(env.observation_space):
             env = TuplesToDicts(env)
-        observations = _observations(env, image_size)
+        observations = observed_leaves(env, image_size)
         action = action_spec(env.action_space)
     except Exception:
         env.close()
@@ -153,7 +161,7 @@ def derive(env: gym.Env) -> TaskSpec:
     """
     if env.spec is None:
         raise TypeError(f"{env} was not made by gymnasium.make, so it has no id: register it")
-    observations, action = _observations(env, None), action_spec(env.action_space)
+    observations, action = observed_leaves(env), action_spec(env.action_space)
     family = family_of_spec(env.spec)
     if family is None:
         return TaskSpec(
@@ -177,8 +185,13 @@ def derive(env: gym.Env) -> TaskSpec:
     )
 
 
-def _observations(env: gym.Env, image_size: tuple[int, int] | None) -> tuple[ObservationSpec, ...]:
-    """The leaves; image sizes are those asked for, else set already, the package's, the default."""
+def observed_leaves(
+    env: gym.Env, image_size: tuple[int, int] | None = None
+) -> tuple[ObservationSpec, ...]:
+    """What an environment shows.
+
+    Image sizes are those asked for, else set already, else the package's, else the default.
+    """
     leaves = observation_specs(env.observation_space)
     resized = next((layer.sizes for layer in _layers(env) if isinstance(layer, ResizeImages)), {})
     family = family_of_spec(env.spec) if env.spec else None

@@ -165,6 +165,20 @@ def action_element(space: Any, numbers: np.ndarray) -> Any:
     return numbers.reshape(space.shape).astype(space.dtype)
 
 
+def standard_actions(space: spaces.Box, actions: np.ndarray) -> np.ndarray:
+    """(T, *shape) actions of a bounded Box on the scale of the wrapped one: [-1, 1], float64.
+
+    The inverse of what `make` does to a continuous action before the environment sees it. A number
+    with no range (low equals high) becomes 0; actions outside of the Box come out outside of
+    [-1, 1].
+    """
+    if (space.low == -1).all() and (space.high == 1).all():
+        return actions.astype(np.float64)
+    low, width = space.low.astype(np.float64), space.high.astype(np.float64) - space.low
+    scaled = (actions - low) * 2 / np.where(width > 0, width, 1) - 1
+    return np.where(width > 0, scaled, 0.0)
+
+
 def is_image(space: gym.Space) -> bool:
     """Whether a space holds RGB images.
 
