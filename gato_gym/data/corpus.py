@@ -4,20 +4,15 @@
     manifest.jsonl   one line per shard: its checksums and what its episodes are (manifest.py)
     shards/          ArrayRecord files, one record per episode (records.py)
 
-Commit: write the shard to a temporary name, fsync, rename, fsync the folder, append the manifest
-line, fsync. An episode exists when its line is on the disk; until then no reader sees any of it.
-Writers in parallel have disjoint shard names and take turns, by a file lock, at the manifest only.
+An episode exists when its line is on the disk; until then no reader sees any of it. How it gets
+there is in commit.py. A shard that has its name but no line tells that the manifest lost its end.
 """
 
 from __future__ import annotations
 
-import contextlib
 import logging
 import os
-import re
 import threading
-import time
-import uuid
 from collections import OrderedDict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -26,23 +21,23 @@ from typing import Any
 
 import numpy as np
 
+from gato_gym.data.commit import commit, remove_leftovers
 from gato_gym.data.folder import FORMAT_FILE, check_folder, create_folder
 from gato_gym.data.manifest import EpisodeEntry, Manifest
 from gato_gym.data.records import Record, encode
-from gato_gym.data.shards import check_shard, fsync, open_shard, write_shard
+from gato_gym.data.shards import check_shard, named_shards, open_shard, pending
 from gato_gym.errors import CorpusPathError, CorruptShardError, UnknownTaskError
 from gato_gym.types import Episode
 
 logger = logging.getLogger(__name__)
 
 _OPEN_READERS = 16
-_STALE_SECONDS = 3600
 
 
 @dataclass(frozen=True)
 class VerifyReport:
-    """What `Corpus.verify` read. `orphans` are files that no manifest line names: left by a crash
-    between rename and commit, harmless, or foreign."""
+    """What `Corpus.verify` read. `orphans` are files that no manifest line names: of a writer that
+    is at work or was killed before its commit, or foreign."""
 
     shards: int
     episodes: int
@@ -113,11 +108,17 @@ class Corpus:
         root = Path(path).absolute()
         check_folder(root)
         corpus = cls(root)
-        try:
-            corpus.refresh()
-        except FileNotFoundError as e:
-            raise CorruptShardError(f"{corpus._manifest.path} is missing") from e
+        corpus._load()
         return corpus
+
+    def _load(self) -> None:
+        try:
+            # Listed first: a shard that has its name by now has its line by now.
+            names = named_shards(self.path / "shards")
+            self.refresh()
+        except FileNotFoundError as e:
+            raise CorruptShardError(f"{e.filename} is missing") from e
+        self._manifest.check_complete(names)
 
     # Reading
 
@@ -132,11 +133,8 @@ class Corpus:
         Raises:
             UnknownTaskError: the corpus holds no episode of `task`.
         """
-        entries = tuple(self._manifest.episodes)
-        if task is None:
-            return entries
-        chosen = tuple(entry for entry in entries if entry.task == task)
-        if not chosen:
+        chosen = self._manifest.view(task)
+        if task is not None and not chosen:
             present = ", ".join(self.tasks()) or "nothing"
             raise UnknownTaskError(
                 f"{str(self.path)!r} has no episode of {task!r}; it holds {present}. "
@@ -146,7 +144,7 @@ class Corpus:
 
     def tasks(self) -> tuple[str, ...]:
         """The ids of the tasks that have episodes, sorted."""
-        return tuple(sorted({entry.task for entry in self._manifest.episodes}))
+        return tuple(sorted(self._manifest.by_task))
 
     def stats(self) -> dict[str, Any]:
         """Episodes, tasks, steps and bytes, in total and by task; JSON-ready."""
@@ -229,18 +227,20 @@ class Corpus:
             CorruptShardError: something has changed; names the file and, where known, the record.
         """
         fresh = Corpus(self.path, cache_bytes=0)
-        fresh.refresh()
+        fresh._load()
         for shard in fresh._manifest.shards.values():
             check_shard(self._file(shard.file), shard, digest=True)
         for entry in fresh.episodes():
             fresh.read_record(entry)
         present = {path.name for path in (self.path / "shards").iterdir()}
+        committed = fresh._manifest.shards.keys()
+        committed |= {pending(self._file(name)).name for name in committed}
         return VerifyReport(
             shards=len(fresh._manifest.shards),
             episodes=len(fresh),
             steps=sum(entry.steps for entry in fresh.episodes()),
             bytes=sum(shard.size for shard in fresh._manifest.shards.values()),
-            orphans=tuple(sorted(present - fresh._manifest.shards.keys())),
+            orphans=tuple(sorted(present - committed)),
             torn_bytes=fresh._manifest.torn_bytes,
         )
 
@@ -348,51 +348,14 @@ class Corpus:
     def _commit(
         self, payloads: list[bytes], lines: list[dict[str, Any]], skip_committed: bool
     ) -> tuple[EpisodeEntry, ...]:
-        if not payloads:
-            raise ValueError("a shard needs at least one episode")
-        slug = re.sub(r"[^A-Za-z0-9]+", "-", lines[0]["task"]).strip("-")[:60] or "task"
-        path = self._file(f"{slug}-{uuid.uuid4().hex}.array_record")
-        temporary = path.with_name(f".{path.name}.tmp")
         with self._lock:
-            try:
-                shard = write_shard(temporary, path.name, payloads)
-                with self._manifest.locked() as descriptor:
-                    first = len(self._manifest.episodes)
-                    known = self._manifest.keys if skip_committed else set()
-                    fresh = [
-                        i for i, line in enumerate(lines) if EpisodeEntry.key_of(line) not in known
-                    ]
-                    if len(fresh) == len(lines):
-                        os.rename(temporary, path)
-                        fsync(path.parent)
-                        self._manifest.append(descriptor, shard, lines)
-            except BaseException as e:
-                self._discard(temporary, path)
-                if isinstance(e, OSError):
-                    raise OSError(e.errno, f"nothing was committed: {e.strerror}", str(path)) from e
-                raise
-            if len(fresh) < len(lines):
-                temporary.unlink()
-                if not fresh:
-                    return ()
-                return self._commit([payloads[i] for i in fresh], [lines[i] for i in fresh], True)
-            return tuple(self._manifest.episodes[first : first + len(lines)])
-
-    def _discard(self, temporary: Path, path: Path) -> None:
-        with contextlib.suppress(OSError):
-            temporary.unlink(missing_ok=True)
-            # An interrupt may arrive after the line was durable: then the shard must stay.
-            if path.name.encode() not in self._manifest.path.read_bytes():
-                path.unlink(missing_ok=True)
+            return commit(self.path, self._manifest, payloads, lines, skip_committed)
 
     def remove_leftovers(self) -> int:
-        """Delete temporary files that killed writers left over an hour ago; returns how many."""
-        stale = [
-            path
-            for path in (self.path / "shards").glob(".*.tmp")
-            if time.time() - path.stat().st_mtime > _STALE_SECONDS
-        ]
-        for path in stale:
-            logger.warning("removing %s, left by an interrupted writer", path)
-            path.unlink(missing_ok=True)
-        return len(stale)
+        """Tidy up after killed writers; returns how many files were deleted.
+
+        Shards that were committed get their names. Temporary files that were not are deleted, but
+        while another process is writing only those that are older than an hour.
+        """
+        with self._lock:
+            return remove_leftovers(self.path, self._manifest)

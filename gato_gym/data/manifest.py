@@ -3,7 +3,7 @@
 `manifest.jsonl` is append-only. One line commits one shard; its newline is the last byte written,
 so that a crash leaves at most an unterminated tail, which readers ignore and the next writer cuts
 off. The checksum of a line covers the line and the checksum of the line before: a changed, removed
-or reordered line is found.
+or reordered line is found. Lines lost at the end are found by their shards (shards.py).
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import json
 import logging
 import os
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -41,6 +41,7 @@ _SCALARS: dict[str, Any] = {
     "terminated": bool,
     "size": int,
 }
+SHARD_SUFFIX = ".array_record"
 _DEFAULTS = {"burst": DEFAULT_BURST, "random_start": 0}
 _SHARD_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,199}\.array_record")
 
@@ -130,32 +131,44 @@ class EpisodeEntry:
     @classmethod
     def from_json(cls, data: dict[str, Any], index: int, shard: str, record: int) -> EpisodeEntry:
         """The inverse of `to_json`; KeyError, TypeError or ValueError on anything else."""
-        leaves = {key: _leaf(leaf) for key, leaf in data["observations"].items()}
-        rest = {k: v for k, v in data.items() if k not in ("observations", "actions", "versions")}
+        rest = dict(data)
         for name, kind in _SCALARS.items():
             if not isinstance(rest[name], kind):
                 raise TypeError(f"{name} is {rest[name]!r}")
-        if min(rest["steps"], rest["size"]) < 1:
+        if rest["steps"] < 1 or rest["size"] < 1:
             raise ValueError(f"{rest['steps']} steps in {rest['size']} bytes")
         if "burst" in rest:
             low, high = rest["burst"]
             rest["burst"] = int(low), int(high)
         if not isinstance(rest.get("random_start", 0), int):
             raise TypeError(f"random_start is {rest['random_start']!r}")
-        return cls(
-            index=index,
-            shard=shard,
-            record=record,
-            observations=MappingProxyType(leaves),
-            actions=_leaf(data["actions"]),
-            versions=MappingProxyType(dict(data["versions"])),
-            **rest,
-        )
+        for name, read in _SHARED.items():
+            # Equal for most episodes of a task: reading it once makes a large corpus open quickly.
+            text = repr(rest[name])
+            if (name, text) not in _seen:
+                if len(_seen) >= _MAX_SEEN:
+                    _seen.clear()
+                _seen[name, text] = read(rest[name])
+            rest[name] = _seen[name, text]
+        return cls(index=index, shard=shard, record=record, **rest)
 
 
 def _leaf(data: list[Any]) -> Leaf:
     kind, dtype, shape = data
     return Leaf(str(kind), str(dtype), tuple(int(n) for n in shape))
+
+
+def _leaves(data: dict[str, Any]) -> Mapping[str, Leaf]:
+    return MappingProxyType({key: _leaf(leaf) for key, leaf in data.items()})
+
+
+_SHARED: dict[str, Callable[[Any], Any]] = {
+    "observations": _leaves,
+    "actions": _leaf,
+    "versions": lambda data: MappingProxyType(dict(data)),
+}
+_seen: dict[tuple[str, str], Any] = {}
+_MAX_SEEN = 10_000
 
 
 @dataclass(frozen=True)
@@ -176,7 +189,9 @@ class Manifest:
         self.shards: dict[str, ShardEntry] = {}
         self.episodes: list[EpisodeEntry] = []
         self.keys: set[Key] = set()
+        self.by_task: dict[str, list[EpisodeEntry]] = {}
         self.torn_bytes = 0
+        self._views: dict[str | None, tuple[EpisodeEntry, ...]] = {}
         self._offset = 0
         self._chain = 0
         self._lines = 0
@@ -200,6 +215,30 @@ class Manifest:
             raise CorruptShardError(f"{self.path}: line {self._lines + 1} has a changed last byte")
         self.torn_bytes = len(tail)
 
+    def view(self, task: str | None = None) -> tuple[EpisodeEntry, ...]:
+        """The episodes in commit order, of one task or of all; made anew only when there are more.
+
+        Empty for an unknown task.
+        """
+        entries = self.episodes if task is None else self.by_task.get(task, [])
+        if len(self._views.get(task, ())) != len(entries):
+            self._views[task] = tuple(entries)
+        return self._views.get(task, ())
+
+    def check_complete(self, shards: set[str]) -> None:
+        """Compare with the named shards that were there before the last `refresh`.
+
+        Raises:
+            CorruptShardError: one has no line.
+        """
+        if lost := sorted(shards - self.shards.keys()):
+            raise CorruptShardError(
+                f"{self.path}: {len(lost)} files in shards/ have no line here, e.g. {lost[0]}: it "
+                "lost lines, was copied while it was written, or they come from elsewhere. Restore "
+                "it from a copy; or move them out of shards/ and collect again, which makes the "
+                "missing episodes anew"
+            )
+
     def _parse(self, line: bytes) -> tuple[int, bytes] | None:
         match = _LINE.fullmatch(line)
         if match is None or google_crc32c.extend(self._chain, match[2]) != int(match[1], 16):
@@ -216,7 +255,7 @@ class Manifest:
             )
         chain, body = parsed
         try:
-            data = json.loads(body)
+            data = json.loads(body.decode())
             file, size, crc32c = data["file"], data["size"], data["crc32c"]
             shard = ShardEntry(file, int(size), int(crc32c), str(data["sha256"]))
             if not isinstance(file, str) or not _SHARD_NAME.fullmatch(file) or file in self.shards:
@@ -230,7 +269,9 @@ class Manifest:
             raise CorruptShardError(f"{where} is not a shard: {e}") from e
         self.shards[file] = shard
         self.episodes += episodes
-        self.keys.update(episode.key for episode in episodes)
+        for episode in episodes:
+            self.keys.add(episode.key)
+            self.by_task.setdefault(episode.task, []).append(episode)
         self._offset += len(line) + 1
         self._chain, self._lines = chain, self._lines + 1
 
@@ -255,12 +296,14 @@ class Manifest:
                 "%s: cut off %d bytes that an interrupted writer left", self.path, self.torn_bytes
             )
             os.ftruncate(descriptor, self._offset)
+        left = memoryview(line)
         try:
-            left = memoryview(line)
             while left:
                 left = left[os.write(descriptor, left) :]
             os.fsync(descriptor)
-        except BaseException:
-            os.ftruncate(descriptor, self._offset)
+        except BaseException as e:
+            # An interrupt after the last byte comes too late: a reader may have seen the line.
+            if left or isinstance(e, OSError):
+                os.ftruncate(descriptor, self._offset)
             raise
         self.refresh()

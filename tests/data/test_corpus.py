@@ -15,8 +15,9 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 import pytest
 
-from gato_gym.data import corpus as corpus_module
+from gato_gym.data import commit as commit_module
 from gato_gym.data import manifest as manifest_module
+from gato_gym.data import shards as shards_module
 from gato_gym.data.corpus import Corpus
 from gato_gym.errors import CorpusPathError, CorruptShardError, UnknownTaskError
 
@@ -85,10 +86,11 @@ def test_stats_tasks_and_views(corpus):
 
 
 def test_verify_reports(corpus):
-    (corpus.path / "shards" / "stray.array_record").write_bytes(b"?")
+    for name in ("notes.txt", ".toy-0.array_record.tmp"):
+        (corpus.path / "shards" / name).write_bytes(b"?")
     report = corpus.verify()
     assert (report.shards, report.episodes, report.steps) == (2, 3, 600)
-    assert report.orphans == ("stray.array_record",)
+    assert report.orphans == (".toy-0.array_record.tmp", "notes.txt")
     assert report.torn_bytes == 0
 
 
@@ -208,9 +210,9 @@ def _refuse(*args, **kwargs):
 @pytest.mark.parametrize(
     ("owner", "name"),
     [
-        (os, "rename"),
-        (corpus_module, "write_shard"),
-        (corpus_module, "fsync"),
+        (commit_module, "write_shard"),
+        (shards_module, "fsync"),
+        (manifest_module.fcntl, "flock"),
         (manifest_module.os, "write"),
         (manifest_module.os, "fsync"),
     ],
@@ -224,6 +226,7 @@ def test_a_disk_error_leaves_everything_as_it_was(
         patched.setattr(owner, name, _refuse)
         corpus.append_shard([make_episode(5)])
     assert str(corpus.path) in str(caught.value)
+    assert "nothing was committed" in str(caught.value)
     assert sorted(p.name for p in (corpus.path / "shards").iterdir()) == before
     assert (corpus.path / "manifest.jsonl").read_bytes() == manifest
     corpus.append_shard([make_episode(5)])
@@ -277,14 +280,48 @@ def test_a_writer_that_hides_an_error_is_caught(corpus, make_episode, monkeypatc
     assert len(Corpus.open(corpus.path)) == 3
 
 
+def test_a_shard_that_cannot_get_its_name_is_committed_all_the_same(
+    corpus, make_episode, assert_equal, monkeypatch, caplog
+):
+    with monkeypatch.context() as patched:
+        patched.setattr(os, "rename", _refuse)
+        corpus.append_shard([make_episode(5)])
+    assert "keeps its temporary name" in caplog.text
+    copy = Corpus.open(corpus.path)
+    report = copy.verify()
+    assert (report.episodes, report.orphans) == (4, ())
+    assert_equal(copy.read(copy.episodes()[-1]), make_episode(5))
+    assert corpus.remove_leftovers() == 0
+    assert not list((corpus.path / "shards").glob(".*"))
+    assert_equal(copy.read(copy.episodes()[-1]), make_episode(5))
+    assert Corpus.open(corpus.path).verify().episodes == 4
+
+
 def test_leftovers_of_killed_writers_are_removed(corpus):
+    for name in ("a", "b"):
+        (corpus.path / "shards" / f".{name}.array_record.tmp").write_bytes(b"1")
+    assert corpus.remove_leftovers() == 2
+    assert corpus.verify().orphans == ()
+
+
+def test_leftovers_stay_while_somebody_writes(corpus, make_episode, monkeypatch):
+    """A temporary file may be that of the other writer, unless it is old."""
     shards = corpus.path / "shards"
-    old, new = shards / ".a.array_record.tmp", shards / ".b.array_record.tmp"
+    old = shards / ".a.array_record.tmp"
     old.write_bytes(b"1")
-    new.write_bytes(b"2")
     os.utime(old, (0, 0))
-    assert corpus.remove_leftovers() == 1
-    assert not old.exists() and new.exists()
+    other, removed = Corpus.open(corpus.path), []
+    write = commit_module.write_shard
+
+    def meanwhile(*args):
+        entry = write(*args)
+        removed.append(other.remove_leftovers())
+        return entry
+
+    monkeypatch.setattr(commit_module, "write_shard", meanwhile)
+    corpus.append_shard([make_episode(5)])
+    assert removed == [1] and not old.exists()
+    assert Corpus.open(corpus.path).verify().episodes == 4
 
 
 def test_an_entry_of_another_corpus_is_refused(corpus, tmp_path, make_episode):

@@ -11,6 +11,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from gato_gym.data.corpus import Corpus
+from gato_gym.data.shards import pending
 from gato_gym.errors import CorpusPathError, CorruptShardError
 
 
@@ -40,6 +41,12 @@ def path(clean, tmp_path):
 
 def shards(path):
     return sorted((path / "shards").iterdir())
+
+
+def in_order(path):
+    """The shards in commit order."""
+    lines = (path / "manifest.jsonl").read_bytes().splitlines()
+    return [path / "shards" / json.loads(line)["shard"]["file"] for line in lines]
 
 
 def read_all(path):
@@ -142,6 +149,8 @@ def test_a_torn_tail_is_ignored_and_cut_off_by_the_next_writer(path, make_episod
     file = path / "manifest.jsonl"
     data = file.read_bytes()
     last = data[:-1].rindex(b"\n") + 1
+    uncommitted = in_order(path)[1]
+    uncommitted.rename(pending(uncommitted))
     random = np.random.default_rng(4)
     for cut in [last + 1, len(data) - 1, *random.integers(last + 1, len(data), 20).tolist()]:
         file.write_bytes(data[:cut])
@@ -152,6 +161,29 @@ def test_a_torn_tail_is_ignored_and_cut_off_by_the_next_writer(path, make_episod
         corpus.append_shard([make_episode(steps=2)])
         assert f"cut off {cut - last} bytes" in caplog.text
         assert len(Corpus.open(path)) == 3
+        in_order(path)[1].unlink()
+
+
+def test_a_manifest_that_lost_its_end_is_found(path):
+    """Unlike a torn append, the loss of what was committed leaves a shard that has its name."""
+    file = path / "manifest.jsonl"
+    data = file.read_bytes()
+    lines = [0, data.index(b"\n") + 1]
+    for cut in [*lines, *np.random.default_rng(5).integers(0, len(data), 50).tolist()]:
+        file.write_bytes(data[:cut])
+        lost = 1 if cut >= lines[1] else 2
+        for look in (Corpus.open, Corpus.create, lambda p: Corpus(p).verify()):
+            with pytest.raises(CorruptShardError, match=rf"{lost} files in shards/ have no line"):
+                look(path)
+
+
+def test_a_shard_from_elsewhere_is_refused_until_it_is_moved_out(path):
+    stranger = path / "shards" / f"toy-{'0' * 32}.array_record"
+    shutil.copy(shards(path)[0], stranger)
+    with pytest.raises(CorruptShardError, match=rf"{stranger.name}.*move them out"):
+        Corpus.open(path)
+    stranger.unlink()
+    assert len(read_all(path)) == 4
 
 
 def test_a_removed_or_reordered_line_is_found(path):
@@ -267,6 +299,7 @@ def test_names_that_leave_the_folder_are_refused(path, name):
 
 def test_a_signed_lie_about_an_episode_is_found(path):
     honest = (path / "manifest.jsonl").read_bytes()
+    in_order(path)[1].unlink()
     for change in ({"steps": 77}, {"seed": 99}, {"task": "x"}, {"size": 5}, {"expert": "me"}):
         (path / "manifest.jsonl").write_bytes(honest)
         shard = first_shard(path)
@@ -283,6 +316,7 @@ def test_a_signed_lie_about_an_episode_is_found(path):
 
 
 def test_a_record_number_that_does_not_exist(path):
+    in_order(path)[1].unlink()
     shard = first_shard(path)
     shard["episodes"] *= 3
     (path / "manifest.jsonl").write_bytes(signed(json.dumps(shard).encode()))
@@ -312,6 +346,7 @@ def test_signed_nonsense_gives_one_documented_error(clean, tmp_path_factory, val
         episode[data.draw(st.sampled_from(sorted(episode)))] = value
     path = tmp_path_factory.mktemp("nonsense")
     shutil.copytree(clean, path, dirs_exist_ok=True)
+    in_order(path)[1].unlink()
     (path / "manifest.jsonl").write_bytes(signed(json.dumps(shard).encode()))
     try:
         Corpus.open(path).verify()
