@@ -19,6 +19,7 @@ SCRIPTED = {
     "planner/minigrid": ("grid.expert", "GridPlanner"),
     "planner/toy_text": ("tabular", "ToyTextPlanner"),
     "scripted/apples": ("apples", "ScriptedForager"),
+    "scripted/popgym": ("memory_games.expert", "ScriptedPOPGym"),
     "scripted/meta_world": ("meta_world", "ScriptedMetaWorld"),
     "scripted/stacker": ("stacker", "ScriptedStacker"),
 }
@@ -31,6 +32,7 @@ FAMILY_EXPERTS = {
     "meta_world": "scripted/meta_world",
     "minigrid": "planner/minigrid",
     "order_of_apples": "scripted/apples",
+    "popgym": "scripted/popgym",
     "toy_text": "planner/toy_text",
 }
 
@@ -46,6 +48,7 @@ SCRIPTED_FIRST = frozenset(
     {
         "Acrobot-v1",
         "CarRacing-v3",
+        "LunarLander-v3",
         "LunarLanderContinuous-v3",
         "MountainCar-v0",
         "MountainCarContinuous-v0",
