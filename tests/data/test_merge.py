@@ -7,9 +7,10 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from gato_gym.data import corpus as corpus_module
+from gato_gym.data import commit as commit_module
 from gato_gym.data.corpus import Corpus
 from gato_gym.data.merge import merge
+from gato_gym.data.shards import pending
 from gato_gym.errors import CorpusPathError, CorruptShardError, MergeConflictError
 
 
@@ -90,12 +91,12 @@ def test_a_full_disk_and_an_interrupt_lose_nothing_and_the_next_run_goes_on(
     sources, tmp_path, monkeypatch
 ):
     wanted = {key: value for path in sources for key, value in contents(path).items()}
-    write_shard, written = corpus_module.write_shard, []
+    write_shard, written = commit_module.write_shard, []
 
     def failing(error):
         def write(path, *args):
             if len(written) % 3 == 2:
-                path.write_bytes(b"half")
+                pending(path).write_bytes(b"half")
                 written.append(None)
                 raise error
             written.append(write_shard(path, *args))
@@ -104,12 +105,12 @@ def test_a_full_disk_and_an_interrupt_lose_nothing_and_the_next_run_goes_on(
         return write
 
     monkeypatch.setattr(
-        corpus_module, "write_shard", failing(OSError(errno.ENOSPC, os.strerror(errno.ENOSPC)))
+        commit_module, "write_shard", failing(OSError(errno.ENOSPC, os.strerror(errno.ENOSPC)))
     )
     with pytest.raises(OSError, match=r"nothing was committed: No space left on device.*out"):
         merge(sources, tmp_path / "out", shard_bytes=1)
     assert len(Corpus.open(tmp_path / "out")) == 2
-    monkeypatch.setattr(corpus_module, "write_shard", failing(KeyboardInterrupt()))
+    monkeypatch.setattr(commit_module, "write_shard", failing(KeyboardInterrupt()))
     with pytest.raises(KeyboardInterrupt, match=r"4 episodes are safe in .*out.*same command"):
         merge(sources, tmp_path / "out", shard_bytes=1)
     assert Corpus.open(tmp_path / "out").verify().orphans == ()
