@@ -35,11 +35,11 @@ class ScreenAtari(AtariEnv):
     ) -> None:
         super().__init__(game, **settings)
         EzPickle.__init__(self, game, image_size=image_size, **settings)
-        self._image_size = image_size
+        self._image_size: tuple[int, int] | None = None
         self._shrinker: PaletteShrinker | None = None
         if image_size is None or self._obs_type != "rgb" or self.sound_obs:
-            self._image_size = None
             return
+        self._image_size = image_size = (image_size[0], image_size[1])  # a list if read from JSON
         self.observation_space = gym.spaces.Box(0, 255, (*image_size, 3), np.uint8)
         shape = self.ale.getScreenDims()
         if is_halved(shape, image_size):

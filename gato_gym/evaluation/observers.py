@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import importlib.metadata
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 import gymnasium
@@ -26,16 +26,21 @@ class EpisodeRecorder:
     """Turns each finished episode into a checked `Episode` and hands it to `on_episode`.
 
     The expert's action is `agent.last_expert_action` where the agent has one (see `NoisyExpert`),
-    else the executed one.
+    else the executed one. `versions` are the environment's if None.
     """
 
     def __init__(
-        self, task: str, agent: Agent, expert: str, on_episode: Callable[[Episode], None]
+        self,
+        task: str,
+        agent: Agent,
+        expert: str,
+        on_episode: Callable[[Episode], None],
+        versions: Mapping[str, str] | None = None,
     ) -> None:
         self._task, self._agent, self._expert = task, agent, expert
         self._on_episode = on_episode
         self._seed = 0
-        self._versions: dict[str, str] = {}
+        self._versions = dict(versions or {})
 
     def on_reset(self, env: gymnasium.Env, obs: Any, info: dict[str, Any], seed: int) -> None:
         """Start over with the first observation."""
