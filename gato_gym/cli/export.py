@@ -17,6 +17,7 @@ from gato_gym.agents.gato import GatoAgent
 from gato_gym.cli.runlog import RunLog
 from gato_gym.data.corpus import Corpus
 from gato_gym.data.manifest import EpisodeEntry
+from gato_gym.evaluation.corpus_stats import parts
 from gato_gym.training.trainer import Trainer
 from gato_gym.types import Episode, TaskSpec
 
@@ -86,25 +87,13 @@ def data_card(
     entries: Sequence[EpisodeEntry], share: float, tokens_per_step: int
 ) -> dict[str, Any]:
     """What a task was trained on."""
-    groups: dict[tuple[str, float], list[EpisodeEntry]] = {}
-    for entry in entries:
-        groups.setdefault((entry.expert, entry.noise), []).append(entry)
     steps = sum(entry.steps for entry in entries)
     return {
         "share": round(share, 4),
         "episodes": len(entries),
         "steps": steps,
         "tokens": steps * tokens_per_step,
-        "parts": [
-            {
-                "expert": expert,
-                "noise": noise,
-                "episodes": len(group),
-                "seeds": [min(e.seed for e in group), max(e.seed for e in group)],
-                "mean_return": round(sum(e.episode_return for e in group) / len(group), 3),
-            }
-            for (expert, noise), group in sorted(groups.items())
-        ],
+        "parts": parts(entries),
     }
 
 

@@ -123,9 +123,10 @@ def _check_same(one: _Held, other: _Held) -> None:
         first, second = (
             f"episode {entry.index} of {corpus.path}" for corpus, entry in (one, other)
         )
-        task, expert, seed, noise = one[1].key[:4]
+        same = one[1]
         raise MergeConflictError(
-            f"{first} and {second} are both {task}, expert {expert}, seed {seed}, noise {noise:g}, "
+            f"{first} and {second} are both {same.task}, expert {same.expert}, seed {same.seed}, "
+            f"noise {same.noise:g}, burst {same.burst}, random start {same.random_start}, "
             "but differ: other package versions, or another expert under the same name. Merge them "
             "into different corpora, or collect one of them again"
         )

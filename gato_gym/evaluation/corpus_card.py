@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import gato_gym
+from gato_gym.agents.experts.noise import DEFAULT_BURST
 from gato_gym.data.corpus import Corpus
 from gato_gym.data.shards import fsync
 from gato_gym.envs.registry import registered
@@ -109,6 +110,10 @@ def _options(task: str, part: Mapping[str, Any]) -> tuple[str, ...]:
     options = ["--episodes", str(last - first + 1), "--seed", str(first)]
     if part["noise"]:
         options += ["--noise", f"{part['noise']:g}"]
+        if tuple(part["burst"]) != DEFAULT_BURST:
+            options += ["--burst", *map(str, part["burst"])]
+    if part["random_start"]:
+        options += ["--random-start", str(part["random_start"])]
     spec = registered(task)
     if spec is None or spec.expert != expert:
         options += ["--expert", expert]
@@ -168,10 +173,7 @@ def readme(card: Mapping[str, Any]) -> str:
 
 
 def _task_row(task: str, row: Mapping[str, Any]) -> str:
-    experts = "; ".join(
-        part["expert"] + (f" (noise {part['noise']:g})" if part["noise"] else "")
-        for part in row["parts"]
-    )
+    experts = "; ".join(dict.fromkeys(map(_made, row["parts"])))
     success = "" if row["success_rate"] is None else f"{row['success_rate']:.0%}"
     normalized = "" if row["normalized"] is None else f"{row['normalized']:.2f}"
     first, last = row["seeds"]
@@ -187,6 +189,12 @@ def _task_row(task: str, row: Mapping[str, Any]) -> str:
         f"{first} to {last}",
     )
     return f"| {' | '.join(cells)} |"
+
+
+def _made(part: Mapping[str, Any]) -> str:
+    how = [f"noise {part['noise']:g}"] if part["noise"] else []
+    how += [f"random start {part['random_start']}"] if part["random_start"] else []
+    return part["expert"] + (f" ({', '.join(how)})" if how else "")
 
 
 def _size_category(rows: int) -> str:

@@ -75,19 +75,22 @@ def _row(corpus: Corpus, task: str, entries: Sequence[EpisodeEntry]) -> dict[str
 
 
 def parts(entries: Iterable[EpisodeEntry]) -> list[dict[str, Any]]:
-    """One task's episodes by who made them and with how much noise; first and last of the seeds."""
-    groups: dict[tuple[str, float], list[EpisodeEntry]] = {}
+    """One task's episodes by who made them and how; `seeds` are the first and the last."""
+    groups: dict[tuple, list[EpisodeEntry]] = {}
     for entry in entries:
-        groups.setdefault((entry.expert, entry.noise), []).append(entry)
+        how = entry.expert, entry.noise, entry.burst, entry.random_start
+        groups.setdefault(how, []).append(entry)
     return [
         {
             "expert": expert,
             "noise": noise,
+            "burst": list(burst),
+            "random_start": random_start,
             "episodes": len(group),
             "seeds": [min(e.seed for e in group), max(e.seed for e in group)],
             "mean_return": round(sum(e.episode_return for e in group) / len(group), 3),
         }
-        for (expert, noise), group in sorted(groups.items())
+        for (expert, noise, burst, random_start), group in sorted(groups.items())
     ]
 
 

@@ -19,7 +19,7 @@ from gato_gym.data.corpus import Corpus
 from gato_gym.data.manifest import EpisodeEntry
 from gato_gym.data.merge import SHARD_BYTES
 from gato_gym.data.minari.note import entry_of
-from gato_gym.data.minari.place import default_root, find_dataset
+from gato_gym.data.minari.place import default_root, find_dataset, require_minari
 from gato_gym.data.minari.reader import Dataset, open_dataset
 from gato_gym.data.minari.replay import Replayer
 from gato_gym.envs.factory import observed_leaves
@@ -91,6 +91,7 @@ def import_minari(
     """
     if shard_bytes < 1:
         raise ValueError(f"shard_bytes must be at least 1, got {shard_bytes}")
+    require_minari()
     name, folder = find_dataset(dataset, default_root() if root is None else Path(root))
     source = open_dataset(name, folder)
     try:

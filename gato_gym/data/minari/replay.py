@@ -127,7 +127,8 @@ class Replayer:
             InvalidEpisodeError: it contradicts itself or the spaces, or has a NaN.
         """
         self._recorded.load(recorded)
-        player, made = _Player(self._actions(recorded["actions"])), []
+        player = _Player(self._actions(recorded["actions"]))
+        made: list[Episode] = []
         recorder = EpisodeRecorder(
             self.task, player, self.expert, made.append, versions=self.versions
         )

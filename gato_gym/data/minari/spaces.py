@@ -154,7 +154,7 @@ def _action(task: str, space: gym.Space | None, actions: Leaf) -> gym.Space:
     spec = registered(task)
     counts = spec.action.n if spec is not None and spec.action.size == size else ()
     counts = counts or (DISCRETE_VALUES,) * size
-    return spaces.MultiDiscrete(counts) if actions.shape else spaces.Discrete(counts[0])
+    return spaces.MultiDiscrete(list(counts)) if actions.shape else spaces.Discrete(counts[0])
 
 
 def _spec(env: gym.Env) -> str | None:
