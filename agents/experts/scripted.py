@@ -19,6 +19,8 @@ SCRIPTED = {
     "planner/minigrid": ("grid.expert", "GridPlanner"),
     "planner/toy_text": ("tabular", "ToyTextPlanner"),
     "scripted/apples": ("apples", "ScriptedForager"),
+    "scripted/fetch": ("fetch", "ScriptedFetch"),
+    "scripted/point_maze": ("point_maze", "ScriptedPointMaze"),
     "scripted/popgym": ("memory_games.expert", "ScriptedPOPGym"),
     "scripted/meta_world": ("meta_world", "ScriptedMetaWorld"),
     "scripted/stacker": ("stacker", "ScriptedStacker"),
@@ -39,8 +41,23 @@ FAMILY_EXPERTS = {
 # Task -> its expert, in families that no single expert plays.
 TASK_EXPERTS = {
     "CarRacing-v3": "analytic/car_racing",
+    **{f"Fetch{task}-v4": "scripted/fetch" for task in ("PickAndPlace", "Push", "Reach", "Slide")},
     "LunarLander-v3": "analytic/classic",
     "LunarLanderContinuous-v3": "analytic/classic",
+    **{
+        f"PointMaze_{maze}-v3": "scripted/point_maze"
+        for maze in (
+            "UMaze",
+            "Open",
+            "Open_Diverse_G",
+            "Medium",
+            "Medium_Diverse_G",
+            "Medium_Diverse_GR",
+            "Large",
+            "Large_Diverse_G",
+            "Large_Diverse_GR",
+        )
+    },
 }
 
 # Tasks whose scripted expert is better than a learned one would be or is.

@@ -14,7 +14,7 @@ class Bandit:
     among random actions the counts are only roughly right.
     """
 
-    OPTIMISM = 1.0
+    OPTIMISM = 1.5
     """Standard deviations above the mean, of the Beta distribution of an arm's chance to pay."""
 
     def __init__(self, game: Any) -> None:
