@@ -20,17 +20,17 @@ SCRIPTED = {
     "planner/toy_text": ("tabular", "ToyTextPlanner"),
     "scripted/apples": ("apples", "ScriptedForager"),
     "scripted/fetch": ("fetch", "ScriptedFetch"),
+    "scripted/meta_world": ("meta_world", "ScriptedMetaWorld"),
     "scripted/point_maze": ("point_maze", "ScriptedPointMaze"),
     "scripted/popgym": ("memory_games.expert", "ScriptedPOPGym"),
-    "scripted/meta_world": ("meta_world", "ScriptedMetaWorld"),
     "scripted/stacker": ("stacker", "ScriptedStacker"),
 }
 
 # Family of tasks -> the expert that plays all of them.
 FAMILY_EXPERTS = {
     "babyai": "bot/babyai",
-    "classic_control": "analytic/classic",
     "block_stacking": "scripted/stacker",
+    "classic_control": "analytic/classic",
     "meta_world": "scripted/meta_world",
     "minigrid": "planner/minigrid",
     "order_of_apples": "scripted/apples",
@@ -44,19 +44,13 @@ TASK_EXPERTS = {
     **{f"Fetch{task}-v4": "scripted/fetch" for task in ("PickAndPlace", "Push", "Reach", "Slide")},
     "LunarLander-v3": "analytic/classic",
     "LunarLanderContinuous-v3": "analytic/classic",
+    "PointMaze_UMaze-v3": "scripted/point_maze",
+    "PointMaze_Open-v3": "scripted/point_maze",
+    "PointMaze_Open_Diverse_G-v3": "scripted/point_maze",
     **{
-        f"PointMaze_{maze}-v3": "scripted/point_maze"
-        for maze in (
-            "UMaze",
-            "Open",
-            "Open_Diverse_G",
-            "Medium",
-            "Medium_Diverse_G",
-            "Medium_Diverse_GR",
-            "Large",
-            "Large_Diverse_G",
-            "Large_Diverse_GR",
-        )
+        f"PointMaze_{size}{kind}-v3": "scripted/point_maze"
+        for size in ("Medium", "Large")
+        for kind in ("", "_Diverse_G", "_Diverse_GR")
     },
 }
 
