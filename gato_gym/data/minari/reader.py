@@ -135,7 +135,8 @@ class Dataset:
         try:
             return read()
         except _UNREADABLE as error:
-            raise DatasetError(f"{self.where(index)}: {_told(error)}") from error
+            cause = "" if isinstance(error, DatasetError) else "cannot be read: "
+            raise DatasetError(f"{self.where(index)}: {cause}{_told(error)}") from error
 
 
 def _told(error: BaseException) -> str:

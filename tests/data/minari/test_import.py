@@ -1,63 +1,21 @@
 """Data sets that others wrote with Minari: as if our own collection had recorded them."""
 
-import gc
 import json
-import sys
-import types
-import warnings
 
-import ale_py
 import gymnasium
 import minari
 import numpy as np
 import pytest
-import torch
 from gymnasium import spaces
-from minari.data_collector.episode_buffer import EpisodeBuffer
-from minari.dataset.minari_storage import MinariStorage
 
 from gato_gym import envs
 from gato_gym.cli import main
 from gato_gym.data.corpus import Corpus
 from gato_gym.data.minari.load import import_minari
 from gato_gym.envs.images import resize_image
-from gato_gym.errors import DatasetError, InvalidEpisodeError, UnsupportedSpaceError
+from gato_gym.errors import DatasetError
 from gato_gym.evaluation.observers import EpisodeRecorder
 from gato_gym.evaluation.rollout import rollout
-
-gymnasium.register_envs(ale_py)
-
-
-@pytest.fixture
-def record(tmp_path, monkeypatch):
-    """Let Minari's own `DataCollector` write a data set of random play; its root is tmp_path."""
-    tree = types.ModuleType("jax.tree_util")
-    # All that Minari uses of jax, which is not installed here.
-    tree.tree_map = torch.utils._pytree.tree_map
-    jax = types.ModuleType("jax")
-    jax.tree_util = tree
-
-    def call(env, dataset_id, *, seeds=(3, 4), **options):
-        monkeypatch.setenv("MINARI_DATASETS_PATH", str(tmp_path))
-        with monkeypatch.context() as patched, warnings.catch_warnings():
-            patched.setitem(sys.modules, "jax", jax)
-            patched.setitem(sys.modules, "jax.tree_util", tree)
-            warnings.simplefilter("ignore")  # what it says about missing authors and folders
-            collector = minari.DataCollector(env, **options)
-            for seed in seeds:
-                collector.reset(seed=seed)
-                collector.action_space.seed(seed)
-                done = False
-                while not done:
-                    *_, terminated, truncated, _ = collector.step(collector.action_space.sample())
-                    done = terminated or truncated
-            collector.create_dataset(dataset_id)
-            collector.close()
-            del collector
-            gc.collect()
-        return dataset_id
-
-    return call
 
 
 class Sampler:
@@ -162,52 +120,7 @@ EVERYTHING = spaces.Dict(
 )
 
 
-@pytest.fixture
-def write(tmp_path):
-    """Write a data set step by step through Minari's storage; its folder."""
-
-    def call(observation, action, episodes, *, name="others/Made-v0", env_id=None, **metadata):
-        folder = tmp_path / name / "data"
-        folder.parent.mkdir(parents=True)
-        storage = MinariStorage.new(folder, observation, action, jpeg_encoding=False)
-        for number, parts in enumerate(episodes):
-            parts = {"seed": 10 + number} | parts
-            steps = len(parts["rewards"])
-            end = np.arange(steps) == steps - 1
-            parts = {"terminations": end, "truncations": ~end & False, "infos": {}} | parts
-            storage.update_episodes([EpisodeBuffer(**parts)])
-        known = {"dataset_id": name, "minari_version": minari.__version__}
-        storage.update_metadata(known | metadata)
-        if env_id is not None:
-            path = folder / "metadata.json"
-            changed = json.loads(path.read_text()) | {"env_spec": json.dumps({"id": env_id})}
-            path.write_text(json.dumps(changed))
-        return folder.parent
-
-    return call
-
-
-def random_columns(space, rows, rng):
-    """Random values of a space over time, as Minari stores them."""
-    if isinstance(space, spaces.Dict):
-        return {name: random_columns(child, rows, rng) for name, child in space.items()}
-    if isinstance(space, spaces.Tuple):
-        return tuple(random_columns(child, rows, rng) for child in space)
-    space.seed(int(rng.integers(1000)))
-    values = [space.sample() for _ in range(rows)]
-    return values if isinstance(space, spaces.Text) else np.array(values)
-
-
-def random_episode(observation, action, steps, seed=0):
-    rng = np.random.default_rng(seed)
-    return {
-        "observations": random_columns(observation, steps + 1, rng),
-        "actions": random_columns(action, steps, rng),
-        "rewards": rng.normal(size=steps),
-    }
-
-
-def test_every_kind_of_space(write, tmp_path):
+def test_every_kind_of_space(write, tmp_path, random_episode):
     action = spaces.MultiDiscrete([3, 4])
     recorded = random_episode(EVERYTHING, action, 7)
     recorded["infos"] = {"success": np.array([False] * 7 + [True])}
@@ -248,7 +161,7 @@ def test_every_kind_of_space(write, tmp_path):
         spaces.Box(0, 100, (1,), np.float64),
     ],
 )
-def test_actions_are_on_our_scale(action, write, tmp_path):
+def test_actions_are_on_our_scale(action, write, tmp_path, random_episode):
     observation = spaces.Box(-1, 1, (2,))
     recorded = random_episode(observation, action, 50)
     folder = write(observation, action, [recorded])
@@ -267,7 +180,7 @@ def test_actions_are_on_our_scale(action, write, tmp_path):
     np.testing.assert_allclose(back, given, rtol=0, atol=3e-7 * float(half.max()))
 
 
-def test_actions_that_are_on_our_scale_already_keep_every_bit(write, tmp_path):
+def test_actions_that_are_on_our_scale_already_keep_every_bit(write, tmp_path, random_episode):
     observation, action = spaces.Box(-1, 1, (2,)), spaces.Box(-1, 1, (3,))
     recorded = random_episode(observation, action, 50)
     recorded["actions"][0] = -0.0, 1e-40, -1.0
@@ -277,7 +190,7 @@ def test_actions_that_are_on_our_scale_already_keep_every_bit(write, tmp_path):
     assert found.actions.tobytes() == recorded["actions"].tobytes()
 
 
-def test_seeds_are_numbers_where_they_are_not_distinct(write, tmp_path):
+def test_seeds_are_numbers_where_they_are_not_distinct(write, tmp_path, random_episode):
     observation, action = spaces.Box(-1, 1, (2,)), spaces.Discrete(2)
     for name, seeds in (("a-v0", (7, 7)), ("b-v0", (7, None)), ("c-v0", (2**63, 5))):
         episodes = [random_episode(observation, action, 4, n) | {"seed": seeds[n]} for n in (0, 1)]
@@ -291,7 +204,7 @@ def test_seeds_are_numbers_where_they_are_not_distinct(write, tmp_path):
     ]
 
 
-def test_an_import_that_was_stopped_goes_on(write, tmp_path, monkeypatch):
+def test_an_import_that_was_stopped_goes_on(write, tmp_path, monkeypatch, random_episode):
     observation, action = spaces.Box(-1, 1, (2,)), spaces.Discrete(2)
     episodes = [random_episode(observation, action, 4, n) for n in range(6)]
     folder = write(observation, action, episodes)
@@ -313,7 +226,7 @@ def test_an_import_that_was_stopped_goes_on(write, tmp_path, monkeypatch):
     assert (found.episodes, found.shards, found.orphans) == (6, 3, ())
 
 
-def test_a_data_set_is_read_one_episode_at_a_time(write, tmp_path, monkeypatch):
+def test_a_data_set_is_read_one_episode_at_a_time(write, tmp_path, monkeypatch, random_episode):
     observation, action = spaces.Box(-1, 1, (2,)), spaces.Discrete(2)
     episodes = [random_episode(observation, action, 4, n) for n in range(6)]
     folder = write(observation, action, episodes)
@@ -332,7 +245,7 @@ def test_a_data_set_is_read_one_episode_at_a_time(write, tmp_path, monkeypatch):
     assert order == [0, "w", 1, "w", 2, "w", 3, "w", 4, "w", 5, "w"]
 
 
-def test_a_known_task_must_fit(write, tmp_path):
+def test_a_known_task_must_fit(write, tmp_path, random_episode):
     observation, action = spaces.Box(-1, 1, (3,)), spaces.Discrete(2)
     folder = write(
         observation, action, [random_episode(observation, action, 4)], env_id="CartPole-v1"
@@ -343,117 +256,8 @@ def test_a_known_task_must_fit(write, tmp_path):
     assert import_minari(str(folder), tmp_path / "corpus", task="mine").task == "mine"
 
 
-def test_a_task_must_be_named_where_the_data_set_names_none(write, tmp_path):
+def test_a_task_must_be_named_where_the_data_set_names_none(write, tmp_path, random_episode):
     observation, action = spaces.Box(-1, 1, (3,)), spaces.Discrete(2)
     folder = write(observation, action, [random_episode(observation, action, 4)])
     with pytest.raises(DatasetError, match=r"does not say which environment.*--task"):
         import_minari(str(folder), tmp_path / "corpus")
-
-
-@pytest.mark.parametrize(
-    ("observation", "action", "told"),
-    [
-        (spaces.Box(-1, 1, (2,)), spaces.Box(-np.inf, np.inf, (1,)), "is not bounded"),
-        (spaces.Box(-1, 1, (2,)), spaces.Box(0, 9, (1,), np.int64), "Box of integers"),
-        (spaces.Box(-1, 1, (2,)), spaces.Discrete(3, start=1), "must start at 0"),
-        (spaces.Box(-1, 1, (2,)), spaces.Discrete(5000), "more than 1024"),
-        (spaces.Box(-1, 1, (2,)), spaces.Dict({"a": spaces.Discrete(2)}), "no plain action"),
-        (spaces.Discrete(5000), spaces.Discrete(2), r"outside of \[0, 1024\)"),
-    ],
-)
-def test_spaces_without_tokens_are_refused(observation, action, told, write, tmp_path):
-    folder = write(observation, action, [random_episode(observation, action, 2)])
-    with pytest.raises(UnsupportedSpaceError, match=f"others/Made-v0: .*{told}"):
-        import_minari(str(folder), tmp_path / "corpus", task="mine")
-    assert not (tmp_path / "corpus").exists()
-
-
-def changed(episode, **changes):
-    return {**episode, **{name: change(episode[name]) for name, change in changes.items()}}
-
-
-def with_value(place, value):
-    def change(values):
-        values = np.array(values)
-        values[place] = value
-        return values
-
-    return change
-
-
-BAD = {
-    "an observation is NaN": (
-        {"observations": with_value((2, 1), np.nan)},
-        "'observation' is not finite at step 2",
-    ),
-    "a reward is infinite": ({"rewards": with_value(1, np.inf)}, "reward is not finite at step 1"),
-    "an action is NaN": ({"actions": with_value((3, 0), np.nan)}, "action of step 3"),
-    "an action leaves its space": ({"actions": with_value((3, 0), 2.5)}, "--clip-actions"),
-    "a row is missing": ({"observations": lambda o: o[:-1]}, "4 entries, expected 5"),
-    "the shape is another": (
-        {"observations": lambda o: o[:, :1]},
-        r"shape \(1,\), expected \(2,\)",
-    ),
-    "it holds no numbers": ({"rewards": lambda r: ["a"] * 4}, "does not hold numbers"),
-    "it goes on after its end": (
-        {"rewards": lambda r: r, "terminations": with_value(1, True)},
-        "ends at step 1 and goes on",
-    ),
-}
-
-
-@pytest.mark.parametrize("name", BAD)
-def test_a_bad_episode_is_named_and_those_before_it_are_kept(name, write, tmp_path):
-    observation, action = spaces.Box(-1, 1, (2,)), spaces.Box(-2, 2, (1,))
-    changes, told = BAD[name]
-    good = [random_episode(observation, action, 4, n) for n in range(3)]
-    bad = changed({"terminations": np.arange(4) == 3, **good[1]}, **changes)
-    folder = write(observation, action, [good[0], bad, good[2]])
-    for _ in range(2):
-        with pytest.raises(InvalidEpisodeError, match=f"others/Made-v0, episode 1: .*{told}"):
-            import_minari(str(folder), tmp_path / "corpus", task="mine")
-        assert [e.seed for e in Corpus.open(tmp_path / "corpus").episodes()] == [10]
-    report = import_minari(str(folder), tmp_path / "corpus", task="mine", skip_invalid=True)
-    assert (report.episodes, report.skipped, report.invalid) == (1, 1, 1)
-    assert [e.seed for e in Corpus.open(tmp_path / "corpus").episodes()] == [10, 12]
-
-
-def test_actions_are_clipped_on_request(write, tmp_path):
-    observation, action = spaces.Box(-1, 1, (2,)), spaces.Box(-2, 2, (1,))
-    recorded = random_episode(observation, action, 4)
-    recorded["actions"][:2, 0] = 2.5, -7
-    folder = write(observation, action, [recorded])
-    import_minari(str(folder), tmp_path / "corpus", task="mine", clip_actions=True)
-    corpus = Corpus.open(tmp_path / "corpus")
-    assert corpus.read(corpus.episodes()[0]).actions[:2, 0].tolist() == [1.0, -1.0]
-
-
-def test_a_discrete_action_outside_its_space_is_refused(write, tmp_path):
-    observation, action = spaces.Box(-1, 1, (2,)), spaces.Discrete(3)
-    recorded = random_episode(observation, action, 4)
-    recorded["actions"][2] = 3
-    folder = write(observation, action, [recorded])
-    with pytest.raises(InvalidEpisodeError, match=r"actions holds a number that is not in Discr"):
-        import_minari(str(folder), tmp_path / "corpus", task="mine")
-
-
-def test_an_episode_without_steps_is_refused(write, tmp_path):
-    observation, action = spaces.Box(-1, 1, (2,)), spaces.Discrete(3)
-    empty = {
-        "observations": np.zeros((1, 2), np.float32),
-        "actions": np.zeros(0, np.int64),
-        "rewards": np.zeros(0),
-    }
-    good = random_episode(observation, action, 2)
-    folder = write(observation, action, [good])
-    import h5py
-
-    with h5py.File(folder / "data/main_data.hdf5", "a") as file:
-        group = file.create_group("episode_1")
-        for name, values in empty.items():
-            group[name] = values
-        group["terminations"] = group["truncations"] = np.zeros(0, bool)
-    path = folder / "data/metadata.json"
-    path.write_text(json.dumps(json.loads(path.read_text()) | {"total_episodes": 2}))
-    with pytest.raises(InvalidEpisodeError, match="episode 1: it has no steps"):
-        import_minari(str(folder), tmp_path / "corpus", task="mine")
