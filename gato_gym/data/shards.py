@@ -26,6 +26,7 @@ PENDING_SUFFIX = ".tmp"
 # Blocks are compressed already; one record per group makes random access touch only that record.
 _WRITER_OPTIONS = "group_size:1,uncompressed"
 _READER_OPTIONS = "readahead_buffer_size:0,max_parallelism:0"
+_DISK_ERRORS = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EACCES)
 
 _T = TypeVar("_T")
 
@@ -57,9 +58,10 @@ def write_shard(path: Path, records: list[bytes]) -> ShardEntry:
         reader = _open(temporary)
         intact = reader.read_all() == records
         reader.close()
-    except RuntimeError as e:
-        code = errno.ENOSPC if os.strerror(errno.ENOSPC) in str(e) else errno.EIO
-        raise OSError(code, str(e), str(temporary)) from e
+    except RuntimeError as e:  # ArrayRecord has the system's words in a longer text
+        code = next((code for code in _DISK_ERRORS if os.strerror(code) in str(e)), None)
+        what = str(e) if code is None else os.strerror(code)
+        raise OSError(code or errno.EIO, what, str(temporary)) from e
     if not intact:
         raise OSError(errno.EIO, "the file does not read back as written", str(temporary))
     data = temporary.read_bytes()
