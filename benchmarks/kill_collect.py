@@ -252,7 +252,8 @@ def kills(options: argparse.Namespace, folder: Path) -> Iterator[dict[str, Any]]
             while True:
                 before = len(watch.seen)
                 run = _start(options, dice, starter, path, log, done)
-                code = _wait(run, watch, dice, before, done < options.kills)
+                wanted = before + dice.randint(1, options.between)
+                code = _wait(run, watch, dice, wanted, done < options.kills)
                 if code is not None:
                     break
                 done += 1
@@ -287,15 +288,14 @@ def _start(
     return starter.start(commands, log)
 
 
-def _wait(run: Run, watch: Watch, dice: random.Random, before: int, may_kill: bool) -> int | None:
+def _wait(run: Run, watch: Watch, dice: random.Random, wanted: int, may_kill: bool) -> int | None:
     """Watch a run; its exit code, or None if it was killed.
 
-    A quarter of the kills come at a time from the start on, the others a little after a number of
-    commits, so that each round gets on.
+    A quarter of the kills come at a time from the start on, the others a little after there are
+    `wanted` episodes, so that each round gets on.
     """
     begin = time.monotonic()
     deadline = begin + dice.uniform(0, 1.5) if may_kill and dice.random() < 0.25 else None
-    wanted = before + dice.randint(1, 6)
     while True:
         code = run.poll()
         if code is not None:
@@ -332,6 +332,7 @@ def main(given: Sequence[str] | None = None) -> int:
     parser.add_argument("--kills", type=int, default=200)
     parser.add_argument("--episodes", type=int, default=15, help="per task and round")
     parser.add_argument("--workers", type=int, default=2)
+    parser.add_argument("--between", type=int, default=6, help="episodes between kills, at most")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--cold", action=argparse.BooleanOptionalAction, default=True)
     parser.add_argument("--out", type=Path, help="file for the JSON, too")

@@ -26,7 +26,8 @@ def script():
 
 def test_20_kills_lose_nothing(script, tmp_path):
     out = tmp_path / "result.json"
-    code = script.main(["--kills", "20", "--episodes", "4", "--no-cold", "--out", str(out)])
+    options = ["--kills", "20", "--episodes", "4", "--between", "2", "--no-cold"]
+    code = script.main([*options, "--out", str(out)])
     result = json.loads(out.read_text())
     assert code == 0, result
     assert result["kills"] == 20 and result["rounds"] >= 1
