@@ -123,7 +123,13 @@ def _strip(axes: Any, row: int, strip: Strip) -> None:
     text = f"{_number(mean)} \u00b1 {_number(std)}"
     axes.text(left + width + 0.02, row + 0.55, text, size=7, va="center")
     axes.text(
-        0.985, row + 0.55, f"n = {len(returns)}", size=7, ha="right", va="center", color="#555"
+        0.985,
+        row + 0.55,
+        f"n = {_number(len(returns))}",
+        size=7,
+        ha="right",
+        va="center",
+        color="#555",
     )
 
 
@@ -135,7 +141,13 @@ def _short(task: str) -> str:
 
 
 def _number(value: float) -> str:
-    return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.3g}"
+    """Three digits of a number, in at most six letters."""
+    if 1000 <= abs(value) < 9999.5:
+        return f"{value:,.0f}"
+    for unit, letter in ((1e9, "G"), (1e6, "M"), (1e3, "k")):
+        if abs(value) >= 0.9995 * unit:
+            return f"{value / unit:.3g}{letter}"
+    return f"{value:.3g}"
 
 
 def save_returns(strips: Sequence[Strip], title: str, path: Path) -> None:

@@ -7,6 +7,7 @@ the wrappers of `gato_gym.envs.make`, the one loop that plays, the one recorder.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 import gymnasium as gym
@@ -129,11 +130,9 @@ class Replayer:
         self._recorded.load(recorded)
         player = _Player(self._actions(recorded["actions"]))
         made: list[Episode] = []
-        recorder = EpisodeRecorder(
-            self.task, player, self.expert, made.append, versions=self.versions
-        )
+        recorder = EpisodeRecorder(self.task, player, self.expert, made.append)
         rollout(self.env, player, episodes=1, seed=seed, observers=[recorder])
-        return made[0]
+        return replace(made[0], versions=self.versions)
 
     def _actions(self, actions: Any) -> list[Any]:
         space = self._recorded.action_space
