@@ -29,6 +29,7 @@ class ScriptedDriver:
 
     def __init__(self) -> None:
         self._world: Any = None
+        self._track: np.ndarray | None = None
 
     def reset(self, env: Any) -> None:
         """Keep the environment, whose track and car it reads.
@@ -45,9 +46,8 @@ class ScriptedDriver:
         """(3,) steering, gas and brake, each in [-1, 1]; the picture is not looked at."""
         if self._world is None:
             raise RuntimeError("call reset(env) before act(obs)")
-        if self._track is None:
-            self._survey()
-        assert self._track is not None
+        if self._track is None:  # there is one only after the reset of the environment
+            self._track = self._survey()
         hull = self._world.car.hull
         place, angle = np.array(hull.position), hull.angle
         nose = np.array([-math.sin(angle), math.cos(angle)])
@@ -62,16 +62,16 @@ class ScriptedDriver:
         brake = np.clip(BRAKE * excess, 0, MOST_BRAKE)
         return np.array([steering, 2 * gas - 1, 2 * brake - 1], np.float32)
 
-    def _survey(self) -> None:
-        """Measure how fast every tile of the track can be passed."""
+    def _survey(self) -> np.ndarray:
+        """The (N, 2) points of the track; measures how fast each of them can be passed."""
         track = np.array([point[2:4] for point in self._world.track])
         before, after = np.roll(track, BEND, axis=0), np.roll(track, -BEND, axis=0)
         come, go = track - before, after - track
         turns = np.arctan2(go[:, 1], go[:, 0]) - np.arctan2(come[:, 1], come[:, 0])
         turns = np.abs((turns + math.pi) % (2 * math.pi) - math.pi)
         bends = turns / (np.hypot(*(after - before).T) / 2)
-        self._track = track
         self._limits = np.sqrt(GRIP / np.maximum(bends, 1e-4))
+        return track
 
     def _allowed(self, here: int) -> float:
         """The highest speed from which one can still brake for every bend ahead."""

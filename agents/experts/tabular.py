@@ -54,7 +54,8 @@ class ToyTextPlanner:
         return np.int64(self._choose(obs))
 
     def _look_up(self, state: Any) -> int:
-        action = self._best[self._step, int(state)]
+        step = min(self._step, len(self._best) - 1)
+        action = self._best[step, int(state)]
         self._step += 1
         return int(action)
 

@@ -154,7 +154,7 @@ class Scene:
         start = self.pose
         queue = [(0, start)]
         before: dict[Pose, tuple[Pose, int] | None] = {}
-        found = {start: (0, None)}
+        found: dict[Pose, tuple[int, tuple[Pose, int] | None]] = {start: (0, None)}
         while queue:
             cost, pose = heapq.heappop(queue)
             if pose in before:

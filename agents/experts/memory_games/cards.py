@@ -48,8 +48,8 @@ class Concentration:
     def __call__(self, obs: np.ndarray) -> int:
         """The card to turn, for the cards that are face up."""
         game = self._game
-        for place in np.flatnonzero(obs != game.facedown_card):
-            self._seen[int(place)] = int(obs[place])
+        for place in np.flatnonzero(obs != game.facedown_card).tolist():
+            self._seen[place] = int(obs[place])
         taken, turned = set(game.deck["face_up_idx"]), list(game.deck["in_play_idx"])
         known = {place: value for place, value in self._seen.items() if place not in taken}
         unknown = [place for place in range(len(obs)) if place not in self._seen]
@@ -58,9 +58,9 @@ class Concentration:
             partners = [p for p in known if p != first and known[p] == known.get(first)]
             others = [place for place in known if place != first]
             return min(partners, default=min(unknown, default=min(others, default=first)))
-        places: dict[int, int] = {}  # value -> the first place where it was seen
-        for place in sorted(known):
-            if known[place] in places:
-                return places[known[place]]
-            places[known[place]] = place
+        first_of: dict[int, int] = {}  # value -> the first place where it was seen
+        for place, value in sorted(known.items()):
+            if value in first_of:
+                return first_of[value]
+            first_of[value] = place
         return min(unknown, default=min(known, default=0))
