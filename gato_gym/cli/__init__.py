@@ -16,7 +16,7 @@ from collections.abc import Sequence
 VERBS = {
     "tasks": "list the tasks, their scores and which extra installs them",
     "collect": "let an expert play a task and add its episodes to a corpus",
-    "corpus": "list, verify and count a corpus",
+    "corpus": "verify, count, describe and merge corpora; exchange data with Minari",
     "train": "train a model on a corpus, or resume",
     "eval": "play a task and report return, confidence interval and normalised score",
     "record": "write a video of an agent",
