@@ -2,6 +2,9 @@
 
 import errno
 import os
+import signal
+import subprocess
+import sys
 from dataclasses import replace
 
 import numpy as np
@@ -156,3 +159,31 @@ def test_what_is_no_corpus_is_refused_before_anything_is_written(sources, tmp_pa
         merge([], tmp_path / "out")
     with pytest.raises(ValueError, match="shard_bytes"):
         merge(sources, tmp_path / "out", shard_bytes=0)
+
+
+@pytest.mark.parametrize("moment", ["write_shard", "_give_name", "append"])
+def test_a_killed_merge_goes_on(moment, sources, tmp_path):
+    """Killed at its third shard: before it is written, before its line, before its name."""
+    owner = "manifest.Manifest" if moment == "append" else "commit"
+    code = f"""
+import os, signal, sys
+from gato_gym.data import commit, manifest
+from gato_gym.data.merge import merge
+inner, calls = {owner}.{moment}, []
+def dying(*args, **kwargs):
+    calls.append(1)
+    if len(calls) == 3:
+        os.kill(os.getpid(), signal.SIGKILL)
+    return inner(*args, **kwargs)
+{owner}.{moment} = dying
+merge(sys.argv[1:-1], sys.argv[-1], shard_bytes=1)
+"""
+    command = [sys.executable, "-c", code, *map(str, sources), str(tmp_path / "out")]
+    assert subprocess.run(command, capture_output=True).returncode == -signal.SIGKILL
+    committed = 3 if moment == "_give_name" else 2
+    assert len(Corpus.open(tmp_path / "out")) == committed
+    report = merge(sources, tmp_path / "out")
+    assert report.episodes == 6 - committed
+    wanted = {key: value for path in sources for key, value in contents(path).items()}
+    assert contents(tmp_path / "out") == wanted
+    assert Corpus.open(tmp_path / "out").verify().orphans == ()
