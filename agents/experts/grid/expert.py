@@ -73,8 +73,7 @@ class GridPlanner:
     def _replan(self) -> None:
         world = self._world
         scene = Scene(world, self._committed)
-        for cell in avoided(world, scene):
-            scene.costs[cell] = 0
+        scene.shut(avoided(world, scene))
         actions: tuple[int, ...] = ()
         goal = next_goal(world, scene, self._seen)
         if goal is not None:

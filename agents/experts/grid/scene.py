@@ -49,12 +49,9 @@ class Scene:
     Args:
         world: the unwrapped environment.
         committed: cells of locked doors and obstacles that the plan has chosen to deal with.
-        avoid: cells that nobody may enter.
     """
 
-    def __init__(
-        self, world: Any, committed: Iterable[int] = (), avoid: Iterable[int] = ()
-    ) -> None:
+    def __init__(self, world: Any, committed: Iterable[int] = ()) -> None:
         grid = world.grid
         self.width = grid.width + 2
         self.things: dict[int, Any] = {}
@@ -75,8 +72,6 @@ class Scene:
         chosen = frozenset(committed)
         for cell, thing in self.things.items():
             costs[cell] = self._cost(thing, cell in chosen)
-        for cell in avoid:
-            costs[cell] = 0
         self.costs = costs  # of entering a cell, 0 where one cannot
 
     def number(self, position: Any) -> int:
@@ -108,6 +103,11 @@ class Scene:
         """Whether a cell holds a wall; the rim counts as one."""
         thing = self.things.get(cell)
         return self.costs[cell] == 0 if thing is None else thing.type == "wall"
+
+    def shut(self, cells: Iterable[int]) -> None:
+        """Let nobody enter some cells."""
+        for cell in cells:
+            self.costs[cell] = 0
 
     def opens(self, door: Any) -> bool:
         """Whether what is carried is the key of a door."""
@@ -151,35 +151,37 @@ class Scene:
                 costs[cell] = 1
             for cell in but:
                 costs[cell] = 0
-        start = self.pose
+        # Poses as numbers, 4 * cell + heading: this loop is most of what planning costs.
+        start = 4 * self.pose.cell + self.pose.heading
+        best = {start: 0}
+        before: dict[int, tuple[int, int] | None] = {start: None}
         queue = [(0, start)]
-        before: dict[Pose, tuple[Pose, int] | None] = {}
-        found: dict[Pose, tuple[int, tuple[Pose, int] | None]] = {start: (0, None)}
         while queue:
-            cost, pose = heapq.heappop(queue)
-            if pose in before:
+            cost, code = heapq.heappop(queue)
+            if cost > best[code]:
                 continue
-            before[pose] = found[pose][1]
-            if accept(pose):
-                return self._actions(pose, before)
-            cell, heading = pose
+            cell, heading = divmod(code, 4)
+            if accept(Pose(cell, heading)):
+                return self._actions(code, before)
             into = cell + self.offsets[heading]
-            steps = [(1, Pose(cell, (heading - 1) % 4), LEFT)]
-            steps.append((1, Pose(cell, (heading + 1) % 4), RIGHT))
+            first = code - heading
+            steps = [(1, first + (heading - 1) % 4, LEFT), (1, first + (heading + 1) % 4, RIGHT)]
             if costs[into]:
-                steps.append((costs[into], Pose(into, heading), FORWARD))
+                steps.append((costs[into], 4 * into + heading, FORWARD))
             for price, after, action in steps:
-                if after not in found or cost + price < found[after][0]:
-                    found[after] = (cost + price, (pose, action))
+                if cost + price < best.get(after, cost + price + 1):
+                    best[after] = cost + price
+                    before[after] = (code, action)
                     heapq.heappush(queue, (cost + price, after))
         return None
 
-    def _actions(self, end: Pose, before: dict[Pose, Any]) -> Way:
+    def _actions(self, end: int, before: dict[int, tuple[int, int] | None]) -> Way:
         steps = []
-        pose = end
-        while (step := before[pose]) is not None:
-            steps.append((step[1], pose))
-            pose = step[0]
+        code = end
+        while (step := before[code]) is not None:
+            steps.append((step[1], Pose(*divmod(code, 4))))
+            code = step[0]
+        pose = self.pose
         actions: list[int] = []
         unlocking = 0
         for action, after in reversed(steps):
