@@ -27,6 +27,8 @@ class ToyEnv(gymnasium.Env):
     Args:
         continuous: the action is a step in [-1, 1] instead of left, stay, right.
         nan_step: the position is NaN from this step on, for tests of bad data.
+        failure: what goes wrong in the third step, for tests: the reward is "nan", the environment
+            "raises", or its process "aborts".
     """
 
     metadata = {"render_modes": ["rgb_array"], "render_fps": 10}  # noqa: RUF012 (Gymnasium's own form)
@@ -35,10 +37,11 @@ class ToyEnv(gymnasium.Env):
         self,
         continuous: bool = False,
         nan_step: int | None = None,
+        failure: str | None = None,
         render_mode: str | None = None,
     ) -> None:
         self.render_mode = render_mode
-        self.nan_step = nan_step
+        self.nan_step, self.failure = nan_step, failure
         self.action_space = (
             spaces.Box(-1, 1, (1,), np.float32) if continuous else spaces.Discrete(3)
         )
@@ -67,7 +70,14 @@ class ToyEnv(gymnasium.Env):
         self._position = float(np.clip(self._position, -8, 8))
         self._steps += 1
         arrived = abs(self._position) < 0.3
-        return self._observe(), -abs(self._position), arrived, False, {"success": arrived}
+        reward = -abs(self._position)
+        if self.failure is not None and self._steps == 3:
+            if self.failure == "raises":
+                raise RuntimeError("the simulation is unstable")
+            if self.failure == "aborts":
+                os._exit(134)  # as a failed assertion of a simulator would
+            reward = float("nan")
+        return self._observe(), reward, arrived, False, {"success": arrived}
 
     def render(self) -> np.ndarray:
         """The image that is observed."""
