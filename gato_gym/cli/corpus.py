@@ -167,9 +167,10 @@ def _list(options: List) -> None:
     if options.json:
         print_json(rows)
         return
+    task, expert = (max([len(r[name]) for r in rows], default=0) + 2 for name in ("task", "expert"))
     for row in rows:
         print(
-            f"{row['index']:6}  {row['task']:28}{row['expert']:26}seed {row['seed']:<9}"
+            f"{row['index']:6}  {row['task']:{task}}{row['expert']:{expert}}seed {row['seed']:<9}"
             f"noise {row['noise']:<5g}{row['steps']:6} steps  return {row['episode_return']:g}"
         )
 

@@ -5,6 +5,7 @@ import shlex
 
 import numpy as np
 import pytest
+from huggingface_hub import DatasetCard
 from PIL import Image
 
 from gato_gym import envs
@@ -63,9 +64,8 @@ def test_the_card_has_the_numbers_of_the_corpus(copy, tmp_path):
 
 
 def test_the_front_matter_is_what_the_hub_reads(copy):
-    huggingface_hub = pytest.importorskip("huggingface_hub")
     write_card(copy)
-    data = huggingface_hub.DatasetCard.load(copy.path / "README.md").data.to_dict()
+    data = DatasetCard.load(copy.path / "README.md").data.to_dict()
     assert data["license"] == "apache-2.0"
     assert data["pretty_name"] == "poles"
     assert data["task_categories"] == ["reinforcement-learning", "robotics"]
