@@ -1,4 +1,11 @@
-"""BabyAI's own bot behind the expert interface, with our planner where the bot fails."""
+"""BabyAI's own bot behind the expert interface, with our planner where the bot fails.
+
+The bot gives up in every episode of KeyInBox, in many of UnlockToUnlock and in some of the levels
+that start with something in the hand. With the planner `gato-gym tasks --domain babyai --measure
+expert --episodes 50` has 50 successes in 89 of the 90 levels, and 47 in BabyAI-Unlock. That level
+and GoToImpUnlock sometimes lay the only key behind the door that it opens (minigrid 3.2.0 compares
+the numbers of two rooms by `is`); such an episode has no solution.
+"""
 
 from __future__ import annotations
 
