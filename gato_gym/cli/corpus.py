@@ -3,6 +3,7 @@
 examples:
     gato-gym corpus stats corpus --json
     gato-gym corpus verify corpus
+    gato-gym corpus repair corpus
     gato-gym corpus merge morning evening --out corpus
     gato-gym corpus card corpus
     gato-gym corpus export --minari corpus
@@ -23,6 +24,7 @@ from tyro.conf import Positional
 from gato_gym.cli.players import print_json
 from gato_gym.data.corpus import Corpus
 from gato_gym.data.merge import SHARD_BYTES, merge
+from gato_gym.data.repair import repair
 
 
 @dataclass(frozen=True)
@@ -38,6 +40,19 @@ class List:
 @dataclass(frozen=True)
 class Verify:
     """Read everything and compare it with its checksums."""
+
+    path: Positional[Path]
+    """The corpus."""
+    json: bool = False
+    """Print JSON."""
+
+
+@dataclass(frozen=True)
+class Repair:
+    """Keep all that is whole of a damaged corpus; the rest goes to its folder set_aside.
+
+    Deletes nothing. Collecting again makes the episodes that are missing.
+    """
 
     path: Positional[Path]
     """The corpus."""
@@ -137,6 +152,7 @@ class Import:
 Options = (
     Annotated[List, tyro.conf.subcommand("list")]
     | Annotated[Verify, tyro.conf.subcommand("verify")]
+    | Annotated[Repair, tyro.conf.subcommand("repair")]
     | Annotated[Stats, tyro.conf.subcommand("stats")]
     | Annotated[Merge, tyro.conf.subcommand("merge")]
     | Annotated[Card, tyro.conf.subcommand("card")]
@@ -150,6 +166,7 @@ def run(options: Any) -> int:
     actions: dict[type, Any] = {
         List: _list,
         Verify: _verify,
+        Repair: _repair,
         Stats: _stats,
         Merge: _merge,
         Card: _card,
@@ -186,6 +203,19 @@ def _verify(options: Verify) -> None:
     )
     for name in report.orphans:
         print(f"not part of the corpus, may be deleted: shards/{name}")
+
+
+def _repair(options: Repair) -> None:
+    report = repair(options.path)
+    if options.json:
+        print_json(asdict(report))
+        return
+    print(
+        f"{report.kept} shards kept, {report.recovered} taken in again by their labels, "
+        f"{len(report.set_aside)} set aside"
+    )
+    for name, why in report.set_aside.items():
+        print(f"{name}: {why}")
 
 
 def _stats(options: Stats) -> None:

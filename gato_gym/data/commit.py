@@ -48,7 +48,7 @@ def commit(
     path = root / "shards" / f"{slug}-{uuid.uuid4().hex}{SHARD_SUFFIX}"
     try:
         with _writing(root):
-            shard = write_shard(path, payloads)
+            shard = write_shard(path, payloads, lines)
             with manifest.locked() as descriptor:
                 first = len(manifest.episodes)
                 known = manifest.keys if skip_committed else set()
@@ -57,7 +57,7 @@ def commit(
                 ]
                 if len(fresh) == len(lines):
                     manifest.append(descriptor, shard, lines)
-                    _give_name(path)
+                    give_name(path)
                     return tuple(manifest.episodes[first : first + len(lines)])
             pending(path).unlink()
     except BaseException as e:
@@ -70,7 +70,8 @@ def commit(
     return commit(root, manifest, [payloads[i] for i in fresh], [lines[i] for i in fresh], True)
 
 
-def _give_name(path: Path) -> None:
+def give_name(path: Path) -> None:
+    """Rename a shard whose line is durable."""
     try:
         os.rename(pending(path), path)
     except OSError as e:  # it is committed all the same: readers know both names
@@ -91,11 +92,11 @@ def remove_leftovers(root: Path, manifest: Manifest) -> int:
     another process is writing only those that are older than an hour.
     """
     removed = 0
-    with _nobody_writing(root) as alone, manifest.locked():
+    with nobody_writing(root) as alone, manifest.locked():
         for temporary in (root / "shards").glob(f".*{PENDING_SUFFIX}"):
             name = temporary.name.removeprefix(".").removesuffix(PENDING_SUFFIX)
             if name in manifest.shards:
-                _give_name(temporary.with_name(name))
+                give_name(temporary.with_name(name))
             elif alone or time.time() - temporary.stat().st_mtime > _STALE_SECONDS:
                 logger.warning("removing %s, left by an interrupted writer", temporary)
                 temporary.unlink(missing_ok=True)
@@ -118,7 +119,8 @@ def _writing(root: Path) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def _nobody_writing(root: Path) -> Iterator[bool]:
+def nobody_writing(root: Path) -> Iterator[bool]:
+    """Whether no other process writes to the corpus; if so, none begins before this ends."""
     descriptor = os.open(root / FORMAT_FILE, os.O_RDWR)
     try:
         try:

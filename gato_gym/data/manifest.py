@@ -13,6 +13,7 @@ import json
 import logging
 import os
 import re
+import shlex
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -181,6 +182,21 @@ class ShardEntry:
     sha256: str
 
 
+def repair_hint(root: Path) -> str:
+    """What to do about damage."""
+    return (
+        "Restore the file from a copy; or keep what is whole: gato-gym corpus repair "
+        f"{shlex.quote(str(root))}"
+    )
+
+
+def encode_line(chain: int, shard: ShardEntry, episodes: list[dict[str, Any]]) -> tuple[bytes, int]:
+    """The line that commits a shard, and its checksum, from that of the line before."""
+    body = json.dumps({**vars(shard), "episodes": episodes}, separators=(",", ":")).encode()
+    checksum = google_crc32c.extend(chain, body)
+    return b'{"crc32c":"%08x","shard":%s}\n' % (checksum, body), checksum
+
+
 class Manifest:
     """The parsed manifest; `refresh` reads only what was appended since."""
 
@@ -234,9 +250,8 @@ class Manifest:
         if lost := sorted(shards - self.shards.keys()):
             raise CorruptShardError(
                 f"{self.path}: {len(lost)} files in shards/ have no line here, e.g. {lost[0]}: it "
-                "lost lines, was copied while it was written, or they come from elsewhere. Restore "
-                "it from a copy; or move them out of shards/ and collect again, which makes the "
-                "missing episodes anew"
+                "lost lines, was copied while it was written, or they come from elsewhere. "
+                f"{repair_hint(self.path.parent)}"
             )
 
     def _parse(self, line: bytes) -> tuple[int, bytes] | None:
@@ -250,8 +265,7 @@ class Manifest:
         parsed = self._parse(line)
         if parsed is None:
             raise CorruptShardError(
-                f"{where} has changed: its checksum does not fit. Restore the file from a copy, or "
-                "collect the corpus again into another folder"
+                f"{where} has changed: its checksum does not fit. {repair_hint(self.path.parent)}"
             )
         chain, body = parsed
         try:
@@ -288,9 +302,7 @@ class Manifest:
 
     def append(self, descriptor: int, shard: ShardEntry, episodes: list[dict[str, Any]]) -> None:
         """Commit a shard: returns once its line is on the disk. Needs the lock of `locked`."""
-        body = json.dumps({**vars(shard), "episodes": episodes}, separators=(",", ":")).encode()
-        checksum = google_crc32c.extend(self._chain, body)
-        line = b'{"crc32c":"%08x","shard":%s}\n' % (checksum, body)
+        line, _ = encode_line(self._chain, shard, episodes)
         if self.torn_bytes:
             logger.warning(
                 "%s: cut off %d bytes that an interrupted writer left", self.path, self.torn_bytes

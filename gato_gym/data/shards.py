@@ -3,29 +3,36 @@
 A shard has a temporary name until its manifest line is durable. So a shard with its own name has a
 line; where there is none, the line was lost. And where a line has only a shard with the temporary
 name, the writer was killed in between: readers take that one, the next collection renames it.
+
+The last record of a shard is its label: what the manifest says of its episodes, so that a manifest
+can be made anew from the shards alone (repair.py).
 """
 
 from __future__ import annotations
 
 import errno
 import hashlib
+import json
 import os
+import struct
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import google_crc32c
 from array_record.python.array_record_module import ArrayRecordReader, ArrayRecordWriter
 
-from gato_gym.data.manifest import SHARD_SUFFIX, ShardEntry
+from gato_gym.data.manifest import SHARD_SUFFIX, ShardEntry, repair_hint
 from gato_gym.errors import CorruptShardError
 
 PENDING_SUFFIX = ".tmp"
 # Blocks are compressed already; one record per group makes random access touch only that record.
 _WRITER_OPTIONS = "group_size:1,uncompressed"
 _READER_OPTIONS = "readahead_buffer_size:0,max_parallelism:0"
+_LABEL = struct.Struct("<4sI")  # and the crc32c of the JSON that follows
+_LABEL_MAGIC = b"GGLB"
 _DISK_ERRORS = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EACCES)
 
 _T = TypeVar("_T")
@@ -41,13 +48,19 @@ def named_shards(folder: Path) -> set[str]:
     return {n for n in os.listdir(folder) if n.endswith(SHARD_SUFFIX) and not n.startswith(".")}
 
 
-def write_shard(path: Path, records: list[bytes]) -> ShardEntry:
-    """Write records under the temporary name of `path`, durably; the entry is for its own name.
+def write_shard(path: Path, records: list[bytes], lines: list[dict[str, Any]]) -> ShardEntry:
+    """Write a shard under the temporary name of `path`, durably; the entry is for its own name.
+
+    Args:
+        records: the episodes.
+        lines: what the manifest will say of them.
 
     Raises:
         OSError: the disk refused or lost something.
     """
     temporary = pending(path)
+    label = json.dumps(lines, separators=(",", ":")).encode()
+    records = [*records, _LABEL.pack(_LABEL_MAGIC, google_crc32c.value(label)) + label]
     try:
         writer = ArrayRecordWriter(str(temporary), _WRITER_OPTIONS)
         for record in records:
@@ -64,9 +77,35 @@ def write_shard(path: Path, records: list[bytes]) -> ShardEntry:
         raise OSError(code or errno.EIO, what, str(temporary)) from e
     if not intact:
         raise OSError(errno.EIO, "the file does not read back as written", str(temporary))
-    data = temporary.read_bytes()
+    return _entry(path, temporary.read_bytes())
+
+
+def _entry(path: Path, data: bytes) -> ShardEntry:
     sha256 = hashlib.sha256(data).hexdigest()
     return ShardEntry(path.name, len(data), google_crc32c.value(data), sha256)
+
+
+def read_labelled(path: Path) -> tuple[ShardEntry, list[bytes], list[dict[str, Any]]]:
+    """A shard that no manifest vouches for: its entry, records and manifest lines.
+
+    Raises:
+        CorruptShardError: it is no whole shard, or has no label.
+    """
+    try:
+        data = _under_either_name(path, _read)
+        *records, last = open_shard(path).read_all()
+        magic, checksum = _LABEL.unpack_from(last)
+        label = last[_LABEL.size :]
+        if magic != _LABEL_MAGIC or google_crc32c.value(label) != checksum:
+            raise ValueError("its last record is no label")
+        lines = json.loads(label)
+        if not isinstance(lines, list) or len(lines) != len(records) or not records:
+            raise ValueError(f"its label does not fit {len(records)} records")
+    except (OSError, RuntimeError, ValueError, struct.error, RecursionError) as e:
+        if isinstance(e, CorruptShardError):
+            raise
+        raise CorruptShardError(f"{path}: not a whole shard: {e}") from e
+    return _entry(path, data), records, lines
 
 
 def _make_durable(path: Path) -> None:
@@ -121,8 +160,7 @@ def _read(path: Path) -> bytes:
 
 
 def _damaged(path: Path, what: str) -> CorruptShardError:
-    fix = "restore this file from a copy, or collect again into a new corpus"
-    return CorruptShardError(f"{path}: {what}: {fix}")
+    return CorruptShardError(f"{path}: {what}. {repair_hint(path.parent.parent)}")
 
 
 def fsync(path: Path) -> None:

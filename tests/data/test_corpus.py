@@ -1,6 +1,5 @@
 """A corpus: commit, reading, errors of paths and disks."""
 
-import builtins
 import json
 import multiprocessing
 import os
@@ -157,22 +156,6 @@ def test_episodes_already_committed_are_left_out(corpus, make_episode):
     assert corpus.append_shard(again, skip_committed=True) == ()
     assert len(Corpus.open(corpus.path)) == 4
     assert corpus.verify().orphans == ()
-
-
-def test_nothing_unpickles(corpus, monkeypatch):
-    def refuse(*args, **kwargs):
-        raise AssertionError("a load path unpickled")
-
-    monkeypatch.setattr(pickle, "loads", refuse)
-    monkeypatch.setattr(pickle, "load", refuse)
-    monkeypatch.setattr(pickle, "Unpickler", refuse)
-    monkeypatch.setattr(builtins, "eval", refuse)
-    monkeypatch.setattr(builtins, "exec", refuse)
-    fresh = Corpus.open(corpus.path)
-    for entry in fresh.episodes():
-        fresh.read(entry)
-        fresh.read_steps(entry, 3, 9)
-    fresh.verify()
 
 
 def test_a_mistyped_path_says_what_to_do(corpus, tmp_path):

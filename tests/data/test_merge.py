@@ -161,7 +161,7 @@ def test_what_is_no_corpus_is_refused_before_anything_is_written(sources, tmp_pa
         merge(sources, tmp_path / "out", shard_bytes=0)
 
 
-@pytest.mark.parametrize("moment", ["write_shard", "_give_name", "append"])
+@pytest.mark.parametrize("moment", ["write_shard", "give_name", "append"])
 def test_a_killed_merge_goes_on(moment, sources, tmp_path):
     """Killed at its third shard: before it is written, before its line, before its name."""
     owner = "manifest.Manifest" if moment == "append" else "commit"
@@ -180,7 +180,7 @@ merge(sys.argv[1:-1], sys.argv[-1], shard_bytes=1)
 """
     command = [sys.executable, "-c", code, *map(str, sources), str(tmp_path / "out")]
     assert subprocess.run(command, capture_output=True).returncode == -signal.SIGKILL
-    committed = 3 if moment == "_give_name" else 2
+    committed = 3 if moment == "give_name" else 2
     assert len(Corpus.open(tmp_path / "out")) == committed
     report = merge(sources, tmp_path / "out")
     assert report.episodes == 6 - committed
