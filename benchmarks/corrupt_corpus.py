@@ -10,7 +10,11 @@ CorruptShardError or CorpusPathError, from reading and from `Corpus.verify`; wha
 be right. Anything else is silent.
 
 One trial is one damage: of one file, or of two that change places. A corpus that is put back whole
-to an earlier state is an earlier corpus, no checksum can tell. Prints JSON.
+to an earlier state is an earlier corpus, no checksum can tell.
+
+After every tenth trial, if its damage was harmful and not to the format file, the corpus is
+repaired. Then it must verify and hold committed episodes only: all but those of shards that were
+hit. Prints JSON.
 """
 
 from __future__ import annotations
@@ -21,6 +25,7 @@ import json
 import os
 import platform
 import shlex
+import shutil
 import sys
 import tempfile
 import time
@@ -34,6 +39,7 @@ import numpy as np
 
 from gato_gym.data.collect import collect
 from gato_gym.data.corpus import Corpus
+from gato_gym.data.repair import ASIDE, repair
 from gato_gym.errors import CorpusPathError, CorruptShardError
 from gato_gym.testing import TOY_CONTINUOUS_TASK, TOY_TASK, ToyExpert, make_toy
 from gato_gym.types import Episode
@@ -234,7 +240,7 @@ class Trials:
                 make_env=make_toy,
                 episodes_per_shard=2,
             )
-        self.path = path
+        self.path, self.repairs = path, 0
         self.files = {
             str(file.relative_to(path)): file.read_bytes()
             for file in sorted(path.rglob("*"))
@@ -244,8 +250,8 @@ class Trials:
         self.episodes = [(e, corpus.read(e)) for e in corpus.episodes()]
         self.digests = [digest(episode) for _, episode in self.episodes]
 
-    def run(self, random: Random) -> tuple[str, str]:
-        """Damage, read, put right; returns the kind of damage and what came of it."""
+    def run(self, random: Random, repaired: bool = False) -> tuple[str, str]:
+        """Damage, read, perhaps repair, put right; the kind of damage and what came of it."""
         kind = random.choice(DAMAGES)
         damage = kind(random, self.files)
         corpus = None
@@ -259,9 +265,38 @@ class Trials:
             outcome = self._outcome(random, corpus)
             if outcome == "raised" and self._verifies():
                 outcome = "silent: verify finds nothing"
+            if repaired and outcome == "raised" and FORMAT not in damage:
+                self.repairs += 1
+                outcome = self._repaired(damage)
+                self._put_right()
             return name, outcome
         finally:
             self._write({name: self.files.get(name) for name in damage})
+
+    def _put_right(self) -> None:
+        shutil.rmtree(self.path / ASIDE, ignore_errors=True)
+        for file in (self.path / "shards").iterdir():
+            file.unlink()
+        self._write(dict(self.files))
+
+    def _repaired(self, damage: Damage) -> str:
+        try:
+            report = repair(self.path)
+            Corpus.open(self.path).verify()
+        except Exception as e:
+            return f"silent: not repaired, {type(e).__name__}: {e}"
+        corpus = Corpus.open(self.path)
+        right = {
+            entry.key: which for (entry, _), which in zip(self.episodes, self.digests, strict=True)
+        }
+        found = {entry.key: digest(corpus.read(entry)) for entry in corpus.episodes()}
+        if len(found) != len(corpus) or not found.items() <= right.items():
+            return "silent: repaired with other episodes"
+        hit = {Path(name).name for name in damage if name in self.files}
+        spared = {e.key for e, _ in self.episodes if e.shard not in hit}
+        if not spared <= found.keys():
+            return f"silent: repaired without what was whole: {report}"
+        return "raised"
 
     def _write(self, damage: Damage) -> None:
         for name, data in damage.items():
@@ -328,7 +363,7 @@ def main(given: Sequence[str] | None = None) -> int:
     with tempfile.TemporaryDirectory() as folder:
         trials = Trials(Path(folder) / "corpus")
         for number in range(options.trials):
-            kind, outcome = trials.run(Random(f"{options.seed} {number}"))
+            kind, outcome = trials.run(Random(f"{options.seed} {number}"), number % 10 == 0)
             by_damage.setdefault(kind, Counter())[outcome.partition(":")[0]] += 1
             if outcome.startswith("silent"):
                 print(f"trial {number}, {kind}: {outcome}", file=sys.stderr)
@@ -343,6 +378,7 @@ def main(given: Sequence[str] | None = None) -> int:
         "raised_share": total["raised"] / harmful,
         "silent": total["silent"],
         "harmless": total["harmless"],
+        "repaired": trials.repairs,
         "by_damage": {kind: dict(by_damage[kind]) for kind in sorted(by_damage)},
         "seconds": round(time.monotonic() - begin),
         "machine": f"{platform.machine()}, {os.cpu_count()} CPUs, "

@@ -233,7 +233,7 @@ class Corpus:
         for entry in fresh.episodes():
             fresh.read_record(entry)
         present = {path.name for path in (self.path / "shards").iterdir()}
-        committed = fresh._manifest.shards.keys()
+        committed = set(fresh._manifest.shards)
         committed |= {pending(self._file(name)).name for name in committed}
         return VerifyReport(
             shards=len(fresh._manifest.shards),

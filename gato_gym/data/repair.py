@@ -7,18 +7,24 @@ aside, so that the next collection makes their episodes anew.
 
 from __future__ import annotations
 
-import logging
 import os
 import shutil
 import uuid
 from collections import defaultdict
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from gato_gym.data.commit import give_name, nobody_writing
 from gato_gym.data.folder import check_folder
-from gato_gym.data.manifest import EpisodeEntry, Manifest, ShardEntry, encode_line
+from gato_gym.data.manifest import (
+    EpisodeEntry,
+    Manifest,
+    ShardEntry,
+    encode_line,
+    repair_hint,
+)
 from gato_gym.data.records import Record
 from gato_gym.data.shards import (
     PENDING_SUFFIX,
@@ -29,8 +35,6 @@ from gato_gym.data.shards import (
     read_labelled,
 )
 from gato_gym.errors import CorpusPathError, CorruptShardError
-
-logger = logging.getLogger(__name__)
 
 ASIDE = "set_aside"
 
@@ -96,7 +100,7 @@ def _repair(root: Path) -> RepairReport:
         try:
             check_shard(folder / name, shard, digest=True)
         except CorruptShardError as e:
-            aside[name] = str(e)
+            aside[name] = str(e).removesuffix(f". {repair_hint(root)}")
         else:
             found.append((shard, committed[name]))
             keys.update(map(EpisodeEntry.key_of, committed[name]))
@@ -110,7 +114,7 @@ def _repair(root: Path) -> RepairReport:
                 raise CorruptShardError(f"{folder / name}: the corpus has its episodes already")
         except CorruptShardError as e:
             if name in named:  # else it was never committed
-                aside[name] = str(e)
+                aside[name] = str(e).removesuffix(f". {repair_hint(root)}")
         else:
             found.append((shard, lines))
             keys.update(map(EpisodeEntry.key_of, lines))
@@ -147,13 +151,15 @@ def _labelled(path: Path) -> tuple[ShardEntry, list[dict[str, Any]]]:
     return shard, lines
 
 
-def _set_aside(root: Path, names: dict[str, str]) -> None:
-    for name, why in names.items():
-        logger.warning("%s is set aside: %s", name, why)
+def _set_aside(root: Path, names: Iterable[str]) -> None:
+    for name in names:
         for path in (root / "shards" / name, pending(root / "shards" / name)):
             if os.path.lexists(path):
                 (root / ASIDE).mkdir(exist_ok=True)
-                os.rename(path, root / ASIDE / name)
+                target = root / ASIDE / name
+                if os.path.lexists(target):  # from an earlier repair
+                    target = target.with_name(f"{uuid.uuid4().hex}-{name}")
+                os.rename(path, target)
 
 
 def _write(root: Path, found: list[tuple[ShardEntry, list[dict[str, Any]]]]) -> None:
