@@ -1,37 +1,38 @@
-"""Collect expert episodes into a corpus, in one process or several, so that a crash costs little.
+"""Collect expert episodes into a corpus: many tasks and processes at once, so that a crash costs
+little.
 
-Every finished episode is committed at once (or every `episodes_per_shard`), and is a function of
-(task, expert, seed, noise). So running the same call again makes exactly what is missing.
+An episode is a function of (task, expert, seed, noise, burst, random start), and the result of a
+call one of its arguments. So running the same call again makes exactly what is missing. How the
+parts fit together: `gato_gym.data.jobs`.
 """
 
 from __future__ import annotations
 
 import contextlib
-import logging
-import multiprocessing
+import math
 import os
-import signal
-import sys
-from collections.abc import Callable, Generator, Sequence
+import time
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import partial
-from multiprocessing.connection import wait
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import gymnasium
 from tqdm import tqdm
 
-from gato_gym.agents.experts.noise import NoisyExpert, check_noise
+from gato_gym.agents.experts.noise import DEFAULT_BURST, check_noise
+from gato_gym.data.attempts import RejectedAttempts
 from gato_gym.data.corpus import Corpus
+from gato_gym.data.executors import InProcess, ProcessPool
+from gato_gym.data.jobs import EVERYTHING, Executor, Job, Outcome, Quality, make_env
+from gato_gym.data.schedule import Failure, Known, Progress, Schedule
+from gato_gym.envs.registry import registered
 from gato_gym.errors import GatoGymError
-from gato_gym.evaluation.observers import EpisodeRecorder
-from gato_gym.evaluation.rollout import rollout
-from gato_gym.types import Episode
 
 if TYPE_CHECKING:
     from gato_gym.agents import Agent
 
-logger = logging.getLogger(__name__)
+ATTEMPTS_PER_EPISODE = 3
+"""Seeds tried per episode where episodes can be rejected, by default."""
 
 
 @dataclass(frozen=True)
@@ -42,19 +43,27 @@ class CollectReport:
     episodes: int
     steps: int
     skipped: int
+    rejected: int = 0
 
 
 @dataclass(frozen=True)
-class _Job:
-    """All that a worker process needs."""
+class TaskReport:
+    """What became of one task.
+
+    `episodes` (with `steps`) were made, `skipped` were there already, `rejected` seeds did not pass
+    the filter, in this call or before, `missing` episodes could not be had. `mean_return` is that
+    of made and skipped ones.
+    """
 
     task: str
-    out: str
-    agent: Agent | str
     expert: str
-    noise: float
-    burst: tuple[int, int]
-    make_env: Callable[[str], gymnasium.Env]
+    episodes: int
+    steps: int
+    skipped: int
+    rejected: int
+    missing: int
+    mean_return: float | None
+    failure: Failure | None
 
 
 def collect(
@@ -65,83 +74,216 @@ def collect(
     seed: int,
     expert: Agent | str | None = None,
     noise: float = 0.0,
-    burst: tuple[int, int] = (1, 8),
-    episodes_per_shard: int = 1,
+    burst: tuple[int, int] = DEFAULT_BURST,
+    random_start: int = 0,
+    quality: Quality = EVERYTHING,
+    max_attempts: int | None = None,
+    episodes_per_shard: int | None = None,
     workers: int = 1,
     progress: bool | None = None,
-    make_env: Callable[[str], gymnasium.Env] | None = None,
+    make_env: Callable[[str], gymnasium.Env] = make_env,
 ) -> CollectReport:
-    """Make the corpus at `out` hold the episodes with seeds `seed` ... `seed + episodes - 1`.
+    """Make the corpus at `out` hold the first `episodes` acceptable seeds from `seed` on.
 
-    Those that it has already are skipped.
+    Without a filter these are `seed` ... `seed + episodes - 1`. Those that it has already are
+    skipped.
 
     Args:
         task: a task id.
         out: the folder of a corpus; created where there is none.
-        episodes: how many seeds.
-        seed: the first one; episode i starts from `env.reset(seed=seed + i)`.
+        episodes: how many.
+        seed: the first one; an episode starts from `env.reset(seed=its seed)`.
         expert: an expert id, an agent (its `id` attribute, else its class, names it), or None for
             the task's own expert.
         noise: fraction of the steps with random actions, see `NoisyExpert`.
         burst: smallest and largest length of a run of random actions.
+        random_start: up to so many random actions before the expert takes over.
+        quality: which episodes are kept; the others are not written.
+        max_attempts: seeds tried at most, if there is a filter; default is three per episode.
         episodes_per_shard: commit after so many episodes per worker; a crash loses at most as many.
-            A shard takes at least 128 KiB, so raise it for thousands of tiny episodes.
+            Default is as many as take about a second. A shard takes at least 128 KiB.
         workers: processes; each makes its own environment and expert. With more than one, `expert`
             and `make_env` must be picklable.
         progress: show a bar; None where stderr is a terminal.
-        make_env: called with the task id; `gato_gym.envs.make` if None.
+        make_env: called with the task id.
 
     Raises:
         UnknownTaskError: there is no such expert, or it plays another task; nothing was written.
         ValueError: a number out of range; nothing was written.
         InvalidEpisodeError: an episode is not valid, e.g. a NaN observation; it is not written.
+        GatoGymError: the process that played died, or the filter leaves too few.
         OSError: the disk refuses; what was committed before stays.
         KeyboardInterrupt: after Ctrl-C, with a message that says what is safe.
     """
-    if episodes < 1 or workers < 1 or episodes_per_shard < 1:
-        raise ValueError("episodes, workers and episodes_per_shard must be at least 1")
-    check_noise(noise, burst)
-    make_env = make_env or _make
+    check_noise(noise, burst, random_start)
+    _check_counts(episodes, workers, episodes_per_shard, max_attempts)
     agent, name = check_expert(task, expert, make_env)
-    job = _Job(task, str(out), agent, name, noise, burst, make_env)
+    job = Job(task, agent, name, make_env, noise, burst, random_start, quality)
+    (report,) = collect_jobs(
+        [job],
+        out=out,
+        episodes=episodes,
+        seed=seed,
+        max_attempts=max_attempts,
+        episodes_per_shard=episodes_per_shard,
+        executor=InProcess() if workers == 1 or episodes == 1 else ProcessPool(workers),
+        progress=progress,
+    )
+    if report.failure is not None:
+        raise report.failure.error
+    return CollectReport(
+        Corpus.open(out), report.episodes, report.steps, report.skipped, report.rejected
+    )
+
+
+def collect_jobs(
+    jobs: Sequence[Job],
+    *,
+    out: str | os.PathLike[str],
+    episodes: int,
+    seed: int,
+    max_attempts: int | None = None,
+    episodes_per_shard: int | None = None,
+    executor: Executor | None = None,
+    progress: bool | None = None,
+) -> list[TaskReport]:
+    """Make the corpus at `out` hold the first `episodes` acceptable seeds of each job.
+
+    A job that fails does not stop the others: its report has the failure. Arguments as of
+    `collect`.
+
+    Args:
+        jobs: what to collect.
+        executor: where it is played; default in this process.
+
+    Raises:
+        OSError: the disk refuses; what was committed before stays.
+        KeyboardInterrupt: after Ctrl-C, with a message that says what is safe.
+    """
+    _check_counts(episodes, 1, episodes_per_shard, max_attempts)
     corpus = Corpus.create(out)
     corpus.remove_leftovers()
-    have = {entry.key for entry in corpus.episodes()}
-    seeds = [s for s in range(seed, seed + episodes) if (task, name, s, float(noise)) not in have]
-    shards = [seeds[i : i + episodes_per_shard] for i in range(0, len(seeds), episodes_per_shard)]
-    made = steps = 0
-    run = _in_this_process if workers == 1 or len(shards) < 2 else partial(_in_workers, workers)
-    # tqdm's own "disable=None" means: silent unless stderr is a terminal.
-    silent = None if progress is None else not progress
-    with tqdm(total=episodes, initial=episodes - len(seeds), disable=silent, unit="episode") as bar:
-        bar.set_description(task)
+    journal = RejectedAttempts(corpus.path)
+    tasks = progresses(jobs, corpus, journal, episodes, seed, max_attempts)
+    schedule = Schedule(tasks, episodes_per_shard)
+    executor = executor or InProcess()
+    with _Bar(tasks, progress) as bar:
         try:
-            with contextlib.closing(run(job, shards)) as commits:
-                for shard_steps, returns in commits:
-                    made += len(returns)
-                    steps += shard_steps
-                    bar.set_postfix(steps=steps, last_return=f"{returns[-1]:.4g}", refresh=False)
-                    bar.update(len(returns))
+            with contextlib.closing(executor.run(jobs, schedule.draw)) as outcomes:
+                for outcome in outcomes:
+                    committed = _commit(corpus, journal, jobs[outcome.batch.job], outcome)
+                    bar.show(schedule.take_in(outcome, committed))
         except KeyboardInterrupt:
             corpus.refresh()
             raise KeyboardInterrupt(
                 f"interrupted; {len(corpus)} episodes are safe in {str(corpus.path)!r}. Run the "
                 "same command again to make the missing ones"
             ) from None
-    corpus.refresh()
-    return CollectReport(corpus, made, steps, episodes - len(seeds))
+    return [_report(task) for task in tasks]
 
 
-def _make(task: str) -> gymnasium.Env:
-    from gato_gym import envs
+def progresses(
+    jobs: Sequence[Job],
+    corpus: Corpus | None,
+    journal: RejectedAttempts | None,
+    episodes: int,
+    seed: int,
+    max_attempts: int | None,
+) -> list[Progress]:
+    """Where each job stands in a corpus."""
+    entries = corpus.episodes() if corpus is not None else ()
+    stored = {e.key: Known(e.episode_return, e.success, True) for e in entries}
+    rejected = journal.seen if journal is not None else {}
 
-    return envs.make(task)
+    def start(job: Job) -> Progress:
+        def known(seed: int) -> Known | None:
+            key = job.key(seed)
+            if key in rejected and key not in stored:
+                return Known(*rejected[key], False)
+            return stored.get(key)
+
+        attempts = max_attempts or ATTEMPTS_PER_EPISODE * episodes
+        return Progress(
+            job, seed, episodes, attempts if job.quality else episodes, known, _guess(job.task)
+        )
+
+    return [start(job) for job in jobs]
+
+
+def _guess(task: str) -> float:
+    """Seconds that an episode may take: good enough to begin with the large tasks."""
+    spec = registered(task)
+    if spec is None:
+        return 0.1
+    steps = spec.horizon or 1000
+    return steps * (5e-4 if any(leaf.kind == "image" for leaf in spec.observations) else 1e-4)
+
+
+def _commit(corpus: Corpus, journal: RejectedAttempts, job: Job, outcome: Outcome) -> set[int]:
+    """Write an outcome; returns the seeds of the episodes that are new."""
+    journal.add(job, outcome.attempts)
+    records = [
+        (attempt.entry, attempt.record)
+        for attempt in outcome.attempts
+        if attempt.entry is not None and attempt.record is not None
+    ]
+    # The check under the lock keeps a second collector of these seeds from doubling them.
+    return {entry.seed for entry in corpus.append_records(records)} if records else set()
+
+
+def _report(task: Progress) -> TaskReport:
+    return TaskReport(
+        task=task.job.task,
+        expert=task.job.expert,
+        episodes=task.made,
+        steps=task.steps,
+        skipped=task.skipped,
+        rejected=task.rejected,
+        missing=task.missing,
+        mean_return=math.fsum(task.returns) / len(task.returns) if task.returns else None,
+        failure=task.failure,
+    )
+
+
+class _Bar:
+    """One bar over the episodes of all tasks; tqdm adds the rate and the remaining time."""
+
+    def __init__(self, tasks: Sequence[Progress], progress: bool | None) -> None:
+        self._tasks, self._began = tasks, time.monotonic()
+        # tqdm's own "disable=None" means: silent unless stderr is a terminal.
+        self._bar = tqdm(
+            total=sum(task.wanted for task in tasks),
+            initial=self._done(),
+            disable=None if progress is None else not progress,
+            unit="episode",
+            smoothing=0.05,
+        )
+
+    def _done(self) -> int:
+        return sum(task.made + task.skipped for task in self._tasks)
+
+    def show(self, task: Progress) -> None:
+        """After an outcome of this task."""
+        if self._bar.disable:
+            return
+        steps = sum(task.steps for task in self._tasks)
+        self._bar.set_description(task.job.task, refresh=False)
+        shown = {"steps/s": f"{steps / (time.monotonic() - self._began):,.0f}"}
+        failed = sum(task.failure is not None for task in self._tasks)
+        self._bar.set_postfix(shown | ({"failed": failed} if failed else {}), refresh=False)
+        self._bar.update(self._done() - self._bar.n)
+
+    def __enter__(self) -> _Bar:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self._bar.close()
 
 
 def check_expert(
     task: str,
     expert: Agent | str | None,
-    make_env: Callable[[str], gymnasium.Env] = _make,
+    make_env: Callable[[str], gymnasium.Env] = make_env,
 ) -> tuple[Agent | str, str]:
     """The expert that `collect` would use, tried on the task, and its name in the corpus.
 
@@ -171,89 +313,17 @@ def check_expert(
     return expert, name
 
 
-_Commit = tuple[int, list[float]]  # steps of a shard, returns of its episodes
-_Commits = Generator[_Commit, None, None]
-
-
-def _in_this_process(job: _Job, shards: Sequence[Sequence[int]]) -> _Commits:
-    if not shards:
-        return
-    agent = job.agent
-    if isinstance(agent, str):
-        from gato_gym.agents.experts import load_expert
-
-        agent = load_expert(agent)
-    corpus = Corpus.open(job.out)
-    env = job.make_env(job.task)
-    try:
-        for seeds in shards:
-            made: list[Episode] = []
-            for seed in seeds:
-                # A fresh wrapper per episode: its noise depends on the seed, not on who makes it.
-                player = NoisyExpert(agent, job.noise, seed, job.burst) if job.noise else agent
-                recorder = EpisodeRecorder(job.task, player, job.expert, made.append)
-                rollout(env, player, episodes=1, seed=seed, observers=[recorder])
-            # The check under the lock keeps a second collector of these seeds from doubling them.
-            entries = corpus.append_shard(made, noise=job.noise, skip_committed=True)
-            if entries:
-                yield sum(e.steps for e in entries), [e.episode_return for e in entries]
-    finally:
-        env.close()
-
-
-def _in_workers(workers: int, job: _Job, shards: Sequence[Sequence[int]]) -> _Commits:
-    """The same over processes with disjoint seeds; a pipe each, so a killed one blocks nobody."""
-    context = multiprocessing.get_context("spawn")
-    processes: dict[Any, Any] = {}
-    try:
-        for number in range(min(workers, len(shards))):
-            receiver, sender = context.Pipe(duplex=False)
-            process = context.Process(
-                target=_work, args=(sender, job, shards[number::workers]), daemon=True
-            )
-            process.start()
-            sender.close()
-            processes[receiver] = process
-        running = list(processes)
-        while running:
-            ready: Any
-            for ready in wait(running):
-                try:
-                    message: _Commit | Exception | None = ready.recv()
-                except EOFError:
-                    processes[ready].join()
-                    raise GatoGymError(
-                        f"a collecting process of {job.task} died (exit code "
-                        f"{processes[ready].exitcode}); what it had committed is safe, run the "
-                        "same command again to make the missing episodes"
-                    ) from None
-                if isinstance(message, Exception):
-                    raise message
-                if message is None:
-                    running.remove(ready)
-                else:
-                    yield message
-    finally:
-        # Workers may be stopped at any moment: an episode that is not committed does not exist.
-        for process in processes.values():
-            process.terminate()
-        for process in processes.values():
-            process.join()
-
-
-def _work(sender: Any, job: _Job, shards: Sequence[Sequence[int]]) -> None:
-    # As an exception, being stopped lets a commit in progress take its temporary file away.
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
-    parent = multiprocessing.parent_process()
-    try:
-        for commit in _in_this_process(job, shards):
-            sender.send(commit)
-            if parent is not None and not parent.is_alive():
-                return
-        sender.send(None)
-    except KeyboardInterrupt:
-        pass  # the parent got the same Ctrl-C and reports it
-    except (BrokenPipeError, ConnectionResetError):
-        pass  # the parent was killed; the commits so far are in its corpus
-    except Exception as e:
-        sender.send(e)
+def _check_counts(
+    episodes: int, workers: int, episodes_per_shard: int | None, max_attempts: int | None
+) -> None:
+    counts: Mapping[str, int | None] = {
+        "episodes": episodes,
+        "workers": workers,
+        "episodes_per_shard": episodes_per_shard,
+        "max_attempts": max_attempts,
+    }
+    for name, value in counts.items():
+        if value is not None and value < 1:
+            raise ValueError(f"{name} must be at least 1, got {value}")
+    if max_attempts is not None and max_attempts < episodes:
+        raise ValueError(f"max_attempts {max_attempts} is below the {episodes} episodes wanted")

@@ -27,6 +27,7 @@ from gato_gym.testing import (
 
 def run(out, **kwargs):
     defaults = {"episodes": 5, "seed": 10, "expert": ToyExpert(), "make_env": make_toy}
+    defaults |= {"episodes_per_shard": 1}
     return collect(kwargs.pop("task", TOY_TASK), out=out, **{**defaults, **kwargs})
 
 
@@ -127,7 +128,7 @@ def test_an_error_of_the_expert_is_passed_on(tmp_path, workers):
 
 
 def test_a_killed_worker_is_an_error_and_costs_no_committed_episode(tmp_path):
-    with pytest.raises(GatoGymError, match=r"died \(exit code -9\).*run the same command again"):
+    with pytest.raises(GatoGymError, match=r"died \(killed by SIGKILL\).*run the same command"):
         run(tmp_path / "c", expert=FailingExpert(after=12, kill=True), episodes=12, workers=2)
     report = run(tmp_path / "c", episodes=12)
     assert report.skipped > 0
@@ -213,7 +214,7 @@ if name:
     setattr(os, name, deadly)
 print("ready", flush=True)
 settings = {"episodes": 30, "seed": 0, "noise": 0.3, "expert": ToyExpert(), "make_env": make_toy}
-collect(TOY_TASK, out=sys.argv[1], **settings)
+collect(TOY_TASK, out=sys.argv[1], episodes_per_shard=1, **settings)
 """
 
 
