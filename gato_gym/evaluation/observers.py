@@ -72,7 +72,7 @@ class Column:
         if self._dtype.kind not in "fc":
             return None
         rows = self._buffer[self._checked : self._count]
-        finite = np.isfinite(rows).reshape(len(rows), -1).all(axis=1)
+        finite = np.isfinite(rows).all(axis=tuple(range(1, rows.ndim)))  # there may be no rows
         row = None if finite.all() else self._checked + int(np.argmin(finite))
         self._checked = self._count if row is None else row
         return row
