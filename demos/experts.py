@@ -86,7 +86,7 @@ def picture(all_cards: Sequence[Mapping[str, Any]], out: Path) -> None:
         "95 % interval) and published (dashed)",
         fontsize=9,
     )
-    figure.supxlabel("environment steps", fontsize=8)
+    figure.supxlabel("training steps (decisions)", fontsize=8)
     figure.tight_layout(rect=(0, 0, 1, 0.99))
     figure.savefig(out, dpi=110)
     plt.close(figure)

@@ -121,13 +121,17 @@ def learned() -> list[str]:
         lines += cells(
             f"`{task}`",
             card["algorithm"],
-            f"{card['steps_trained'] / 1e6:.2g} M",
+            f"{_environment_steps(card) / 1e6:.2g} M",
             *("" if seconds is None else f"{seconds / 60:.0f}" for seconds in minutes),
             f"{final['mean']:,.1f} [{low:,.1f}, {high:,.1f}]",
             "" if theirs is None else f"{theirs:,.1f}",
             "" if ratio is None else f"{ratio:.2f}",
         )
     return lines
+
+
+def _environment_steps(card: Mapping[str, Any]) -> int:
+    return card["steps_trained"] * card["hyperparameters"].get("action_repeat", 1)
 
 
 def table(*names: tuple[str, ...]) -> list[str]:

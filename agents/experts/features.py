@@ -154,11 +154,15 @@ class RamFeatures:
 
 
 class FeatureEnv(gym.Wrapper):
-    """The environment a learned expert is trained in: `features` in place of the observation."""
+    """The environment a learned expert is trained in: `features` in place of the observation.
 
-    def __init__(self, env: gym.Env, features: Features) -> None:
+    Each action is held for `action_repeat` steps, or until the episode ends; their rewards are
+    summed. The features see every step, as they do when the expert acts.
+    """
+
+    def __init__(self, env: gym.Env, features: Features, action_repeat: int = 1) -> None:
         super().__init__(env)
-        self._features = features
+        self._features, self._action_repeat = features, action_repeat
         self.observation_space = gym.spaces.Box(-np.inf, np.inf, (features.size(env),), np.float32)
 
     def reset(self, **kwargs: Any) -> tuple[np.ndarray, dict[str, Any]]:
@@ -168,9 +172,15 @@ class FeatureEnv(gym.Wrapper):
         return self._features(observation), info
 
     def step(self, action: Any) -> tuple[np.ndarray, Any, bool, bool, dict[str, Any]]:
-        """Step the environment."""
-        observation, reward, terminated, truncated, info = self.env.step(action)
-        return self._features(observation), reward, terminated, truncated, info
+        """Step the environment, once for each time the action is held."""
+        total = 0.0
+        for _ in range(self._action_repeat):
+            observation, reward, terminated, truncated, info = self.env.step(action)
+            seen = self._features(observation)
+            total += float(reward)
+            if terminated or truncated:
+                break
+        return seen, total, terminated, truncated, info
 
 
 FEATURES: dict[str, Callable[[], Features]] = {

@@ -224,6 +224,24 @@ def test_training_sees_the_features_that_acting_sees():
     acting.close()
 
 
+def test_training_may_hold_each_action():
+    task = "dm_control/pendulum-swingup-v0"
+    recipe = HYPERPARAMETERS[task]
+    held, plain = sb3.training_env(task, recipe), envs.make(task)
+    seen, _ = held.reset(seed=3)
+    plain.reset(seed=3)
+    action = np.array([0.7], np.float32)
+    for _ in range(250):
+        seen, reward, terminated, truncated, _ = held.step(action)
+        rewards = [plain.step(action)[1] for _ in range(recipe.action_repeat)]
+        assert reward == pytest.approx(sum(rewards))
+    assert truncated and not terminated, "1,000 steps are 250 decisions"
+    state = plain.unwrapped.state_observation()
+    np.testing.assert_allclose(seen, [*state["orientation"], *state["velocity"]], atol=1e-6)
+    held.close()
+    plain.close()
+
+
 def test_networks_that_are_no_perceptron_are_refused():
     env = envs.make("ALE/Boxing-v5")
     model = PPO("CnnPolicy", env, n_steps=8, batch_size=8, device="cpu")

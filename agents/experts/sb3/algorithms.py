@@ -37,7 +37,8 @@ ACTIVATIONS = {"tanh": torch.nn.Tanh, "relu": torch.nn.ReLU}
 def training_env(task: str, hyperparameters: Hyperparameters) -> gym.Env:
     """One environment as its expert sees it."""
     env = envs.make(task, **hyperparameters.env_kwargs)
-    return FeatureEnv(env, FEATURES[hyperparameters.features]())
+    features = FEATURES[hyperparameters.features]()
+    return FeatureEnv(env, features, hyperparameters.action_repeat)
 
 
 def training_envs(task: str, hyperparameters: Hyperparameters) -> VecEnv:
