@@ -19,7 +19,7 @@ from gato_gym.agents.gato import GatoAgent
 from gato_gym.cli.bench import Pair
 from gato_gym.cli.measure import expert_corpus, window_source
 from gato_gym.config import TrainConfig, model_config
-from gato_gym.data.windows import Window, collate
+from gato_gym.data.packing import Window, collate
 from gato_gym.models.gato import Gato
 from gato_gym.tokenizers.image import acting_positions
 from gato_gym.tokenizers.timestep import ACTION_ROW, StepTokenizer, TokenSequence

@@ -13,7 +13,7 @@ Shapes below: T steps, N observation slots + 1 separator, A action numbers, P pa
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -95,7 +95,8 @@ class StepTokenizer:
             (item, slice(slots[i], slots[i + 1])) for i, item in enumerate(self._items)
         )
         kinds = np.repeat([item.kind for item in self._items], widths)
-        self._is_text, floats = kinds == "text", np.flatnonzero(kinds == "continuous")
+        self._text_slots = _as_slice(np.flatnonzero(kinds == "text"))
+        floats = np.flatnonzero(kinds == "continuous")
         self._floats = _as_slice(floats)
         """Where the bins of all continuous items go: they are computed together."""
         self._float_count, self._first_bin = len(floats), np.int32(vocabulary.continuous_start)
@@ -231,10 +232,16 @@ class StepTokenizer:
     def _encode_text(self, values: np.ndarray) -> np.ndarray:
         assert self.text is not None
         rows = np.full((len(values), TEXT_SLOT), PAD, np.int32)
-        for row, sentence in zip(rows, values, strict=True):
-            ids = self.text.encode(str(sentence))[:TEXT_SLOT]
-            row[: len(ids)] = ids
+        known: dict[str, np.ndarray] = {}  # most steps of an episode have the same sentence
+        for row, sentence in zip(rows, map(str, values), strict=True):
+            if sentence not in known:
+                known[sentence] = self.text.encode(sentence)[:TEXT_SLOT]
+            row[: len(known[sentence])] = known[sentence]
         return rows
+
+    def text_tokens(self, values: np.ndarray) -> int:
+        """Tokens of the longest of (T,) texts."""
+        return int((self._encode_text(values) != PAD).sum(axis=1).max())
 
     def action_ids(self, actions: np.ndarray) -> np.ndarray:
         """(T, ...) actions -> (T, A) int32 ids."""
@@ -265,20 +272,54 @@ class StepTokenizer:
         first_step: int = 0,
     ) -> TokenSequence:
         """T whole steps as one token sequence (section 2.1); targets are the expert's actions."""
+        return self.sequences(observations, actions, expert_actions, [len(actions)], first_step)[0]
+
+    def sequences(
+        self,
+        observations: Mapping[str, np.ndarray],
+        actions: np.ndarray,
+        expert_actions: np.ndarray,
+        lengths: Sequence[int],
+        first_step: int = 0,
+    ) -> list[TokenSequence]:
+        """T whole steps as several sequences of so many steps each, which share their memory.
+
+        Numbers cost little when there are many of them, and each call much: steps of several
+        episodes are best tokenised together.
+        """
         observed, patches = self.observation_ids(observations, first_step)
-        ids = np.concatenate([observed, self.action_ids(actions)], axis=1)
+        acted = self.action_ids(actions)
+        ids = np.concatenate([observed, acted], axis=1)
         targets = np.full_like(ids, -1)
-        text = np.flatnonzero(self._is_text)
-        targets[:, text] = ids[:, text]
-        targets[:, observed.shape[1] :] = self.action_ids(expert_actions)
-        keep = ids != PAD
-        return TokenSequence(
-            ids=ids[keep],
-            local=np.broadcast_to(self._local(ids), ids.shape)[keep],
-            targets=targets[keep],
-            patches=patches.reshape(-1, *patches.shape[2:]),
-            intervals=np.tile(self.intervals, (len(ids), 1)),
-        )
+        targets[:, self._text_slots] = ids[:, self._text_slots]
+        # Without noise both are one array.
+        wanted = acted if expert_actions is actions else self.action_ids(expert_actions)
+        targets[:, observed.shape[1] :] = wanted
+        tokens = np.array(lengths) * ids.shape[1]
+        if self.spec.has_text:
+            keep = ids != PAD
+            local = self._local(ids)[keep]
+            steps = np.cumsum([0, *lengths[:-1]])
+            tokens = np.add.reduceat(keep.sum(axis=1), steps)
+            ids, targets = ids[keep], targets[keep]
+        else:
+            local = np.tile(self._local(ids[:1])[0], len(ids))
+        flat = ids.reshape(-1), local, targets.reshape(-1)
+        per_step = self.patches_per_step
+        pixels = patches.reshape(-1, *patches.shape[2:])
+        intervals = np.tile(self.intervals, (max(lengths), 1))
+        found, end, step = [], 0, 0
+        for length, count in zip(lengths, tokens.tolist(), strict=True):
+            start, end = end, end + count
+            found.append(
+                TokenSequence(
+                    *(values[start:end] for values in flat),
+                    patches=pixels[step * per_step : (step + length) * per_step],
+                    intervals=intervals[: length * per_step],
+                )
+            )
+            step += length
+        return found
 
     def _local(self, ids: np.ndarray) -> np.ndarray:
         """Local position rows of (T, >= N + 1) ids; PAD slots take no position."""

@@ -22,7 +22,8 @@ from torch.nn import functional
 from torch.utils.tensorboard import SummaryWriter
 
 from gato_gym.config import ModelConfig, TrainConfig
-from gato_gym.data.windows import Window, WindowSource, batches
+from gato_gym.data.packing import Window
+from gato_gym.data.windows import WindowSource, batches
 from gato_gym.errors import CorruptCheckpointError, TrainingError
 from gato_gym.models.device import choose_device
 from gato_gym.models.gato import Gato

@@ -11,7 +11,8 @@ import pytest
 
 from gato_gym.data.corpus import Corpus
 from gato_gym.data.mixture import Mixture
-from gato_gym.data.windows import Window, WindowSource, batches, collate, distinct
+from gato_gym.data.packing import Window, collate
+from gato_gym.data.windows import WindowSource, batches
 from gato_gym.tokenizers.vocabulary import PATCH, Vocabulary
 from gato_gym.types import ActionSpec, Episode, ObservationSpec, TaskSpec
 
@@ -326,25 +327,6 @@ def test_positions_are_drawn_in_the_intervals(three_sizes):
     assert (drawn.std(axis=0) > 3).all()
 
 
-def test_patches_survive_deduplication():
-    rng = np.random.default_rng(0)
-    base = rng.integers(0, 256, (9, 16, 16, 3)).astype(np.uint8)
-    base[1] = base[0]
-    base[1, 15, 15, 2] ^= 1  # differ in the last byte only
-    base[2], base[3] = 0, 0
-    base[3, 0, 0, 0] = 1
-    patches = base[rng.integers(0, 9, 200)]
-    unique, which = distinct(patches)
-    assert len(unique) == 9
-    assert unique.dtype == np.uint8
-    np.testing.assert_array_equal(unique[which], patches)
-
-
-def test_no_patches():
-    unique, which = distinct(np.zeros((0, 16, 16, 3), np.uint8))
-    assert unique.shape == (0, 16, 16, 3) and which.shape == (0,)
-
-
 def test_pixels_of_a_row_are_those_of_the_corpus(three_sizes):
     """Read the screens back from a row and find each of them in the episode."""
     entry = three_sizes.corpus.episodes("pixels")[0]
@@ -380,7 +362,7 @@ def test_collate_keeps_rows(three_sizes, traced):
         assert batch.episodes == tuple(name for row in rows for name in row.episodes)
 
 
-@pytest.mark.parametrize("threads", [1, 2])
+@pytest.mark.parametrize("threads", [0, 1, 2])
 def test_loader_state_is_one_integer(three_sizes, threads):
     expected = [collate([three_sizes.row(2 * k), three_sizes.row(2 * k + 1)]) for k in range(6)]
     whole = list(batches(three_sizes, 2, 0, 6, threads))
@@ -389,3 +371,15 @@ def test_loader_state_is_one_integer(three_sizes, threads):
     resumed = list(batches(three_sizes, 2, 4, 6, threads))
     assert len(resumed) == 2
     assert all(map(same, resumed, expected[4:]))
+
+
+@pytest.mark.parametrize("threads", [0, 1, 2])
+def test_any_step_is_reached_at_once(three_sizes, threads):
+    (far,) = batches(three_sizes, 3, 10_000_000, 10_000_001, threads)
+    assert same(far, collate([three_sizes.row(30_000_000 + i) for i in range(3)]))
+
+
+def test_rows_that_are_built_together_are_those_built_alone(three_sizes, traced):
+    for source in (three_sizes, traced):
+        for indices in ([4], range(40), [7, 3, 7]):
+            assert same(source.rows(indices), collate([source.row(i) for i in indices]))

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gato_gym.data.windows import WindowSource, supervise
+from gato_gym.data.packing import Document, pack, single
 from gato_gym.errors import InvalidObservationError, UnsupportedSpaceError
 from gato_gym.tokenizers.continuous import from_bins
 from gato_gym.tokenizers.default_text import default_text
@@ -19,6 +19,7 @@ from gato_gym.tokenizers.timestep import (
     SEPARATOR_ROW,
     TEXT_SLOT,
     StepTokenizer,
+    TokenSequence,
 )
 from gato_gym.tokenizers.vocabulary import PAD, Vocabulary
 from gato_gym.types import ActionSpec, ObservationSpec, TaskSpec
@@ -84,15 +85,14 @@ def test_worked_example(sequence):
 
 
 def test_worked_example_is_supervised_at_exactly_these_positions(sequence):
-    queries, targets = supervise(sequence.targets)
-    assert queries.tolist() == QUERIES
-    assert targets.tolist() == PREDICTED
+    window = single(pack(22, [[Document(0, [sequence])]], ["a"], [np.random.default_rng(0)]))
+    assert window.queries.tolist() == QUERIES
+    assert window.targets.tolist() == PREDICTED
 
 
 def test_worked_example_packed_twice(sequence):
-    source = SimpleNamespace(context=47)
-    rng = np.random.default_rng(0)
-    window = WindowSource._pack(source, [(0, sequence), (1, sequence)], ("a", "b"), rng)
+    row = [Document(0, [sequence]), Document(1, [sequence])]
+    window = single(pack(47, [row], ["a", "b"], [np.random.default_rng(0)]))
     assert window.ids.tolist() == IDS + IDS + [0, 0, 0]
     assert window.local.tolist() == LOCAL + LOCAL + [0, 0, 0]
     assert window.first_visible.tolist() == [0] * 22 + [22] * 22 + [44, 45, 46]
@@ -113,9 +113,20 @@ def test_patches_of_the_worked_example(sequence):
 
 
 def test_first_token_of_a_document_has_no_predictor():
-    queries, targets = supervise(np.array([4, 5, -1, 6]))
-    assert queries.tolist() == [0, 2]
-    assert targets.tolist() == [5, 6]
+    parts = [
+        TokenSequence(
+            *(np.array(values, np.int32) for values in ([9, 9, 9, 9], [0, 1, 2, 3], targets)),
+            patches=np.zeros((0, 16, 16, 3), np.uint8),
+            intervals=np.zeros((0, 4), np.int16),
+        )
+        for targets in ([4, 5, -1, 6], [7, -1, -1, 8])
+    ]
+    rng = np.random.default_rng(0)
+    apart = pack(8, [[Document(0, parts[:1]), Document(0, parts[1:])]], [], [rng])
+    assert apart.queries.tolist() == [[0, 2, 6]] and apart.targets.tolist() == [[5, 6, 8]]
+    together = pack(8, [[Document(0, parts)]], [], [rng])  # a prompt predicts what follows it
+    assert together.queries.tolist() == [[0, 2, 3, 6]]
+    assert together.targets.tolist() == [[5, 6, 7, 8]]
 
 
 def test_ids_hold_what_was_executed_and_targets_what_the_expert_wanted(tokenizer):

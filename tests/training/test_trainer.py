@@ -67,8 +67,8 @@ class FixedSource:
             source.mixture,
         )
 
-    def row(self, index):
-        return self._source.row(index % self._rows)
+    def rows(self, indices):
+        return self._source.rows([index % self._rows for index in indices])
 
 
 def weights(trainer):
@@ -185,12 +185,13 @@ def test_non_finite_loss_stops_before_the_update(source, tmp_path):
 
 
 def test_overfits_one_batch_to_the_last_action(source, tmp_path):
-    config = replace(CONFIG, steps=150, log_every=150, save_every=150, learning_rate=5e-3)
-    fixed = FixedSource(source, rows=2)
+    config = replace(CONFIG, steps=150, batch=4, log_every=150, save_every=150)
+    config = replace(config, learning_rate=5e-3)
+    fixed = FixedSource(source, rows=4)  # of both tasks
     trainer = Trainer(replace(MODEL, width=64, hidden=256), config, fixed, tmp_path)
     list(trainer.run())
     trainer.model.eval()
-    batch = to_device(next(batches(fixed, 2, 0, 1)), torch.device("cpu"))
+    batch = to_device(next(batches(fixed, 4, 0, 1)), torch.device("cpu"))
     with torch.no_grad():
         greedy = predict(trainer.model, batch).argmax(-1)
     # Text is left out: the first goal of a document cannot be known before it is read.

@@ -1,0 +1,187 @@
+"""Documents of tokens -> packed rows, and what each position predicts.
+
+Nothing is attended across documents. The input of an action token is what was executed, its target
+what the expert would have done.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import NamedTuple
+
+import numpy as np
+
+from gato_gym.tokenizers.image import training_positions
+from gato_gym.tokenizers.timestep import TokenSequence
+
+
+@dataclass(frozen=True)
+class Window:
+    """B packed rows of L tokens (B absent for a single row), Q predictions, P patches.
+
+    ids            (B, L) int64, -1 where a patch stands
+    local          (B, L) int64, local position rows
+    first_visible  (B, L) int64, where the token's document starts; padding sees only itself
+    queries        (B, Q) int64, positions that predict a target
+    targets        (B, Q) int64, the ids to predict; -1 fills
+    tasks          (B, Q) int64, task of each target, an index into `WindowSource.tasks`
+    patches        (U, 16, 16, 3) uint8, distinct patches of all rows
+    pixels         (P,) int64, which of them stands at each -1 mark, in order
+    positions      (P, 2) int64, drawn row and column index of each patch (appendix C.3)
+    episodes       per row the episodes in it, to name them when a loss is not finite
+    padding        number of padding tokens
+    """
+
+    ids: np.ndarray
+    local: np.ndarray
+    first_visible: np.ndarray
+    queries: np.ndarray
+    targets: np.ndarray
+    tasks: np.ndarray
+    patches: np.ndarray
+    pixels: np.ndarray
+    positions: np.ndarray
+    episodes: tuple[str, ...]
+    padding: int
+
+
+PER_TOKEN = ("ids", "local", "first_visible")
+PER_QUERY = {"queries": 0, "targets": -1, "tasks": 0}
+"""Name -> what fills the rows that have fewer of them."""
+
+
+class Document(NamedTuple):
+    """Token sequences that see each other: a prompt, if there is one, and a cut of an episode."""
+
+    task: int
+    sequences: Sequence[TokenSequence]
+
+
+def pack(
+    context: int,
+    rows: Sequence[Sequence[Document]],
+    episodes: Sequence[str],
+    rngs: Sequence[np.random.Generator],
+) -> Window:
+    """Lay documents out in rows of `context` tokens, which they must fit.
+
+    Args:
+        context: L.
+        rows: the documents of each row.
+        episodes: the names of theirs.
+        rngs: one per row, of the drawn patch positions.
+    """
+    shape = len(rows), context
+    ids, local, tasks = (np.zeros(shape, np.int64) for _ in range(3))
+    first = np.tile(np.arange(context), (len(rows), 1))
+    targets = np.full(shape, -1, np.int64)
+    patches, positions, padding = [], [], 0
+    for row, documents in enumerate(rows):
+        end, intervals = 0, []
+        for task, sequences in documents:
+            start = end
+            for part in sequences:
+                here = slice(end, end + len(part))
+                ids[row, here], local[row, here], targets[row, here] = (
+                    part.ids,
+                    part.local,
+                    part.targets,
+                )
+                end = here.stop
+                if len(part.patches):
+                    patches.append(part.patches)
+                    intervals.append(part.intervals)
+            first[row, start:end], tasks[row, start:end] = start, task
+            # A token is predicted by the one before it; nothing stands before a document.
+            targets[row, start] = -1
+        if intervals:
+            positions.append(training_positions(np.concatenate(intervals), rngs[row]))
+        padding += context - end
+    unique, pixels = distinct(_join(patches, (16, 16, 3), np.uint8))
+    row_of, position = np.nonzero(targets >= 0)
+    counts = np.bincount(row_of, minlength=len(rows))
+    column = np.arange(len(row_of)) - np.repeat(np.cumsum(counts) - counts, counts)
+    values = {
+        "queries": position - 1,
+        "targets": targets[row_of, position],
+        "tasks": tasks[row_of, position],
+    }
+    filled = {}
+    for name, fill in PER_QUERY.items():
+        filled[name] = np.full((len(rows), counts.max()), fill, np.int64)
+        filled[name][row_of, column] = values[name]
+    return Window(
+        ids=ids,
+        local=local,
+        first_visible=first,
+        patches=unique,
+        pixels=pixels,
+        positions=_join(positions, (2,), np.int64).astype(np.int64),
+        episodes=tuple(episodes),
+        padding=padding,
+        **filled,
+    )
+
+
+def _join(parts: Sequence[np.ndarray], shape: tuple[int, ...], dtype: type) -> np.ndarray:
+    return np.concatenate(parts) if parts else np.zeros((0, *shape), dtype)
+
+
+# Odd, so that no bit of a word is lost.
+_MULTIPLIERS = np.random.default_rng(0).integers(0, 2**63, 96, np.uint64) * 2 + 1
+
+
+def distinct(patches: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """(P, 16, 16, 3) -> distinct patches (U, ...) and (P,) which of them each one is."""
+    if not len(patches):
+        return patches, np.zeros(0, np.int64)
+    words = np.ascontiguousarray(patches).reshape(len(patches), -1).view(np.uint64)
+    # Sorting hashes takes a third of the time of sorting patches. The shift brings the high bits,
+    # which a product cannot carry anywhere, down to where it can.
+    hashes = np.einsum("ij,j", words ^ (words >> np.uint64(32)), _MULTIPLIERS)
+    _, first, which = np.unique(hashes, return_index=True, return_inverse=True)
+    unique = patches[first]
+    if not np.array_equal(unique[which], patches):  # two patches with one hash
+        whole = words.view("V768")[:, 0]
+        _, first, which = np.unique(whole, return_index=True, return_inverse=True)
+        unique = patches[first]
+    return unique, which.reshape(-1)
+
+
+def merge(windows: Sequence[Window]) -> Window:
+    """The rows of several windows, in order; queries are filled up to the longest."""
+    if len(windows) == 1:
+        return windows[0]
+    longest = max(window.queries.shape[1] for window in windows)
+
+    def filled(window: Window, name: str, fill: int) -> np.ndarray:
+        values = getattr(window, name)
+        return np.pad(values, ((0, 0), (0, longest - values.shape[1])), constant_values=fill)
+
+    offsets = np.cumsum([0, *(len(window.patches) for window in windows[:-1])])
+    patches, merged = distinct(np.concatenate([window.patches for window in windows]))
+    pixels = [window.pixels + offset for window, offset in zip(windows, offsets, strict=True)]
+    return Window(
+        **{n: np.concatenate([getattr(window, n) for window in windows]) for n in PER_TOKEN},
+        **{
+            n: np.concatenate([filled(window, n, fill) for window in windows])
+            for n, fill in PER_QUERY.items()
+        },
+        patches=patches,
+        pixels=merged[np.concatenate(pixels)],
+        positions=np.concatenate([window.positions for window in windows]),
+        episodes=tuple(name for window in windows for name in window.episodes),
+        padding=sum(window.padding for window in windows),
+    )
+
+
+def single(window: Window) -> Window:
+    """A window of one row without its first axis."""
+    return replace(window, **{name: getattr(window, name)[0] for name in (*PER_TOKEN, *PER_QUERY)})
+
+
+def collate(rows: Sequence[Window]) -> Window:
+    """Stack single rows."""
+    names = (*PER_TOKEN, *PER_QUERY)
+    return merge([replace(row, **{n: getattr(row, n)[None] for n in names}) for row in rows])
