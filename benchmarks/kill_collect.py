@@ -39,7 +39,6 @@ from gato_gym.data.shards import pending
 from gato_gym.errors import CorpusPathError, CorruptShardError
 
 TASKS = ("CartPole-v1", "Meta-World/reach-v3", "ALE/Boxing-v5")
-NOISE = "0.1"
 COLD_EVERY, TWO_WRITERS_EVERY = 10, 3
 FAILURES = ("lost", "torn", "different", "gaps", "duplicates", "leftovers")
 POLL_SECONDS = 0.004
@@ -51,8 +50,8 @@ def arguments(
     out: Path, tasks: Sequence[str], episodes: int, workers: int, group: int | None
 ) -> list[str]:
     """Of the command that is killed."""
-    command = ["collect", *tasks, "--episodes", str(episodes), "--noise", NOISE]
-    command += ["--workers", str(workers), "--out", str(out)]
+    command = ["collect", *tasks, "--episodes", str(episodes), "--out", str(out)]
+    command += ["--workers", str(workers)]
     return command if group is None else [*command, "--episodes-per-shard", str(group)]
 
 

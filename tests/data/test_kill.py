@@ -26,7 +26,7 @@ def script():
 
 def test_20_kills_lose_nothing(script, tmp_path):
     out = tmp_path / "result.json"
-    options = ["--kills", "20", "--episodes", "4", "--between", "2", "--no-cold"]
+    options = ["--kills", "20", "--episodes", "3", "--between", "2", "--no-cold"]
     code = script.main([*options, "--out", str(out)])
     result = json.loads(out.read_text())
     assert code == 0, result
