@@ -43,6 +43,11 @@ class RandomAgent:
         self._space = copy.deepcopy(env.action_space)
         self._space.seed(int(self._rng.integers(2**31)))
 
+    def skip(self, episodes: int) -> None:
+        """Forget as many episodes: the next one is as if they had been played."""
+        for _ in range(episodes):
+            self._rng.integers(2**31)
+
     def act(self, obs: Any, deterministic: bool = True) -> Any:
         """A uniform action, whatever `deterministic` says."""
         if self._space is None:

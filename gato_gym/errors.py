@@ -53,3 +53,7 @@ class MergeConflictError(GatoGymError, ValueError):
 
 class DatasetError(GatoGymError, ValueError):
     """A data set of another format that cannot be read or written; names it and its episode."""
+
+
+class ClusterError(GatoGymError, RuntimeError):
+    """A Ray cluster where nobody answers, or with a node that cannot play; says which and why."""
