@@ -20,12 +20,13 @@ import gymnasium
 from tqdm import tqdm
 
 from gato_gym.agents.experts.noise import DEFAULT_BURST, check_noise
-from gato_gym.data.attempts import RejectedAttempts
 from gato_gym.data.corpus import Corpus
 from gato_gym.data.executors import InProcess, ProcessPool
-from gato_gym.data.jobs import EVERYTHING, Executor, Job, Outcome, Quality, make_env
+from gato_gym.data.jobs import EVERYTHING, Executor, Job, Outcome, Quality, make_suite_env
+from gato_gym.data.rejected import RejectedAttempts
 from gato_gym.data.schedule import Failure, Known, Progress, Schedule
-from gato_gym.envs.registry import registered
+from gato_gym.envs.factory import task_spec
+from gato_gym.envs.registry import registered, resolve
 from gato_gym.errors import GatoGymError
 
 if TYPE_CHECKING:
@@ -81,7 +82,7 @@ def collect(
     episodes_per_shard: int | None = None,
     workers: int = 1,
     progress: bool | None = None,
-    make_env: Callable[[str], gymnasium.Env] = make_env,
+    make_env: Callable[[str], gymnasium.Env] = make_suite_env,
 ) -> CollectReport:
     """Make the corpus at `out` hold the first `episodes` acceptable seeds from `seed` on.
 
@@ -283,7 +284,7 @@ class _Bar:
 def check_expert(
     task: str,
     expert: Agent | str | None,
-    make_env: Callable[[str], gymnasium.Env] = make_env,
+    make_env: Callable[[str], gymnasium.Env] = make_suite_env,
 ) -> tuple[Agent | str, str]:
     """The expert that `collect` would use, tried on the task, and its name in the corpus.
 
@@ -293,9 +294,11 @@ def check_expert(
     from gato_gym.agents.experts import expert_name, load_expert
 
     if expert is None:
-        from gato_gym import envs
-
-        expert = envs.task_spec(task).expert
+        resolve(task)
+        known = registered(task)
+        if known is not None and known.expert is not None and make_env is make_suite_env:
+            return known.expert, expert_name(known.expert)  # the catalogue says that they fit
+        expert = task_spec(task).expert
         if expert is None:
             raise GatoGymError(
                 f"{task!r} has no expert of its own: pass --expert ID or FOLDER "

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from gato_gym.agents import Agent
 
 
-def make_env(task: str) -> gymnasium.Env:
+def make_suite_env(task: str) -> gymnasium.Env:
     """An environment of the suite; imported where it is made."""
     from gato_gym import envs
 
@@ -75,7 +75,7 @@ class Job:
     task: str
     agent: Agent | str
     expert: str
-    make_env: Callable[[str], gymnasium.Env] = make_env
+    make_env: Callable[[str], gymnasium.Env] = make_suite_env
     noise: float = 0.0
     burst: tuple[int, int] = DEFAULT_BURST
     random_start: int = 0

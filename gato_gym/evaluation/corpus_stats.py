@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
-from functools import cache, lru_cache
+from collections.abc import Callable, Iterable, Sequence
+from functools import cache, lru_cache, partial
 from typing import Any
 
 import numpy as np
@@ -106,14 +106,28 @@ def versions(entries: Iterable[EpisodeEntry]) -> dict[str, list[str]]:
 def _tokens(corpus: Corpus, entries: Iterable[EpisodeEntry]) -> int | None:
     total = 0
     for entry in entries:
-        fixed, texts = _step_tokens(tuple(entry.observations.items()), entry.actions)
-        if fixed is None:
+        tokens = episode_tokens(entry, partial(corpus.read_observation, entry))
+        if tokens is None:
             return None
-        total += fixed * entry.steps
-        for key in texts:
-            # A step has the observation before its action; the last one belongs to no step.
-            values = corpus.read_observation(entry, key)[: entry.steps]
-            total += sum(_length(text) * count for text, count in Counter(values.tolist()).items())
+        total += tokens
+    return total
+
+
+def episode_tokens(entry: EpisodeEntry, observation: Callable[[str], np.ndarray]) -> int | None:
+    """What training on an episode once feeds to the model; None if it has no tokens.
+
+    Args:
+        entry: the episode.
+        observation: its observations of one key, (T + 1, ...); asked for the texts only.
+    """
+    fixed, texts = _step_tokens(tuple(entry.observations.items()), entry.actions)
+    if fixed is None:
+        return None
+    total = fixed * entry.steps
+    for key in texts:
+        # A step has the observation before its action; the last one belongs to no step.
+        values = observation(key)[: entry.steps]
+        total += sum(_length(text) * count for text, count in Counter(values.tolist()).items())
     return total
 
 

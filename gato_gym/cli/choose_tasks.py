@@ -1,0 +1,54 @@
+"""Which tasks are meant: ids, patterns like 'Meta-World/*', and whole domains."""
+
+from __future__ import annotations
+
+import fnmatch
+from collections.abc import Callable, Iterable
+
+from gato_gym.envs.registry import nearest, tasks
+from gato_gym.errors import UnknownTaskError
+from gato_gym.types import TaskSpec
+
+_WILD = frozenset("*?[")
+
+
+def choose_tasks(
+    named: Iterable[str], domains: Iterable[str], suits: Callable[[TaskSpec], bool], what: str
+) -> list[str]:
+    """Task ids, each once: those named as they are, of patterns and domains those that suit.
+
+    Args:
+        named: ids, which need not be in the catalogue, and patterns.
+        domains: domains of the catalogue.
+        suits: which tasks of a pattern or domain are meant.
+        what: what suiting means, for the message.
+
+    Raises:
+        UnknownTaskError: a pattern or domain without such a task.
+    """
+    chosen: list[str] = []
+    here = tasks()
+    for name in named:
+        if not _WILD & set(name):
+            chosen.append(name)
+            continue
+        matching = [spec for spec in here if fnmatch.fnmatchcase(spec.id, name)]
+        if not matching:
+            near = nearest(name.rstrip("*?"), [spec.id for spec in here])
+            hint = f"did you mean {', '.join(map(repr, near))}?" if near else "see gato-gym tasks"
+            raise UnknownTaskError(f"no task matches {name!r}: {hint}")
+        chosen += _suiting(matching, suits, f"no task that matches {name!r} {what}")
+    for domain in domains:
+        known = sorted({spec.domain for spec in here})
+        if domain not in known:
+            raise UnknownTaskError(f"no domain {domain!r}: one of {', '.join(known)}")
+        matching = [spec for spec in here if spec.domain == domain]
+        chosen += _suiting(matching, suits, f"no task of the domain {domain!r} {what}")
+    return list(dict.fromkeys(chosen))
+
+
+def _suiting(specs: list[TaskSpec], suits: Callable[[TaskSpec], bool], complaint: str) -> list[str]:
+    found = [spec.id for spec in specs if suits(spec)]
+    if not found:
+        raise UnknownTaskError(complaint)
+    return found
