@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from gato_gym.agents.experts import learned_cards
-from gato_gym.cli.tasks import GATO_DOMAINS
+from gato_gym.envs.gato_domains import GATO_DOMAINS
 from gato_gym.envs.registry import registered, tasks
 from gato_gym.evaluation.scores import bootstrap_interval, normalize
 
@@ -48,17 +48,17 @@ def domains() -> list[str]:
     """The catalogue by domain beside the paper's Table 1."""
     counts = Counter(spec.domain for spec in tasks(available=False))
     extras = {spec.domain: spec.extra for spec in tasks(available=False)}
-    beside = {ours: (name, count) for name, (count, ours) in GATO_DOMAINS.items()}
+    beside = {gato.ours: (name, gato.tasks) for name, gato in GATO_DOMAINS.items()}
     lines = table(("domain", "tasks", "extra", "Gato's domain", "its tasks"))
     for domain, count in sorted(counts.items()):
         name, theirs = beside.get(domain, ("", ""))
         extra = f"`{extras[domain]}`" if extras[domain] else ""
         lines += cells(f"`{domain}`", count, extra, name, theirs)
-    for name, (theirs, domain) in GATO_DOMAINS.items():
-        if domain is None:
-            lines += cells("", "", "", name, theirs)
-    gato = sum(count for count, _ in GATO_DOMAINS.values())
-    return lines + cells("**all**", f"**{sum(counts.values())}**", "", "", f"**{gato}**")
+    for name, gato in GATO_DOMAINS.items():
+        if gato.ours is None:
+            lines += cells("", "", "", name, gato.tasks)
+    whole = sum(gato.tasks for gato in GATO_DOMAINS.values())
+    return lines + cells("**all**", f"**{sum(counts.values())}**", "", "", f"**{whole}**")
 
 
 # Success in percent of the released state-based specialists over 1,000 episodes, triplets 1 to 5

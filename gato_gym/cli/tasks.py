@@ -17,6 +17,7 @@ from typing import Any, Literal
 
 from gato_gym.cli.players import print_json
 from gato_gym.envs.families import base_name, observation_kind
+from gato_gym.envs.gato_domains import GATO_DOMAINS
 from gato_gym.envs.registry import (
     HELD_OUT,
     current_version,
@@ -28,26 +29,6 @@ from gato_gym.envs.registry import (
 )
 from gato_gym.errors import UnknownTaskError
 from gato_gym.types import TaskSpec
-
-# Number of tasks per domain that Gato was trained on (paper, Table 1), and the domain of ours that
-# stands beside it. DM Lab, Sokoban, Procgen and Playroom have no maintained package.
-GATO_DOMAINS = {
-    "DM Lab": (254, "navigation"),
-    "ALE Atari": (51, "atari"),
-    "ALE Atari Extended": (28, "atari_extended"),
-    "Sokoban": (1, None),
-    "BabyAI": (46, "babyai"),
-    "DM Control Suite": (30, "dm_control"),
-    "DM Control Suite Pixels": (28, "dm_control_pixels"),
-    "DM Control Suite Random Small": (26, "dm_control_random_small"),
-    "DM Control Suite Random Large": (26, "dm_control_random_large"),
-    "Meta-World": (45, "meta_world"),
-    "Procgen": (16, None),
-    "RGB Stacking (simulator, real)": (2, "manipulation"),
-    "Modular RL": (38, "mujoco"),
-    "DM Manipulation Playground": (4, "dm_control_manipulation"),
-    "Playroom": (1, None),
-}
 
 
 @dataclass(frozen=True)
@@ -203,7 +184,7 @@ def _print_domains(specs: tuple[TaskSpec, ...], *, whole: bool, as_json: bool) -
     counts: dict[str, int] = {}
     for spec in specs:
         counts[spec.domain] = counts.get(spec.domain, 0) + is_available(spec)
-    beside = {ours: (name, count) for name, (count, ours) in GATO_DOMAINS.items() if ours}
+    beside = {gato.ours: (name, gato.tasks) for name, gato in GATO_DOMAINS.items() if gato.ours}
     rows = [
         {
             "domain": domain,
@@ -214,9 +195,9 @@ def _print_domains(specs: tuple[TaskSpec, ...], *, whole: bool, as_json: bool) -
         for domain, count in sorted(counts.items())
     ]
     rows += [
-        {"domain": None, "tasks": 0, "gato_domain": name, "gato_tasks": count}
-        for name, (count, ours) in GATO_DOMAINS.items()
-        if whole and ours not in counts
+        {"domain": None, "tasks": 0, "gato_domain": name, "gato_tasks": gato.tasks}
+        for name, gato in GATO_DOMAINS.items()
+        if whole and gato.ours not in counts
     ]
     if as_json:
         print_json(rows)
@@ -226,6 +207,6 @@ def _print_domains(specs: tuple[TaskSpec, ...], *, whole: bool, as_json: bool) -
         ours, theirs = row["domain"] or "-", row["gato_domain"] or "-"
         print(f"{ours:28}{row['tasks']:6}    {theirs:34}{row['gato_tasks'] or '-':>6}")
     if whole:
-        total = sum(count for count, _ in GATO_DOMAINS.values())
+        total = sum(gato.tasks for gato in GATO_DOMAINS.values())
         print(f"{'all':28}{sum(counts.values()):6}    {'all control tasks':34}{total:6}")
     return 0
