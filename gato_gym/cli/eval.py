@@ -6,6 +6,7 @@ examples:
     gato-gym eval --task CartPole-v1 --episodes 50 --seed 7000 --json
     gato-gym eval --all --episodes 50 --out scorecard.json
     gato-gym eval --task ALE/Boxing-v5 --agent expert --episodes 20
+    gato-gym eval --all --agent expert --ray auto --out experts.json
 """
 
 from __future__ import annotations
@@ -16,7 +17,18 @@ from pathlib import Path
 from typing import Any
 
 from gato_gym import envs
-from gato_gym.cli.players import AgentKind, load_player, print_json, write_json
+from gato_gym.cli.players import (
+    AgentKind,
+    WithoutPrompt,
+    check_player,
+    load_gato,
+    load_player,
+    own_expert,
+    print_json,
+    write_json,
+)
+from gato_gym.data.cluster import check_address, import_ray
+from gato_gym.evaluation import cluster
 from gato_gym.evaluation.progress import ProgressBar
 from gato_gym.evaluation.scores import Score, agent_name, evaluate, summarize
 
@@ -39,6 +51,10 @@ class Options:
     """Folder or Hub id of the model; default is the bundled one."""
     no_prompt: bool = False
     """Begin episodes without the task's demonstration (gato only)."""
+    ray: str | None = None
+    """Play on a Ray cluster: HOST:PORT, ray://HOST:PORT, auto, or local to start one here."""
+    workers: int | None = None
+    """With --ray: at most so many players at once; default is one per CPU of the cluster."""
     out: Path | None = None
     """Also write the JSON to this file."""
     json: bool = False
@@ -49,7 +65,12 @@ def run(options: Options) -> int:
     """Play and print."""
     if (options.task is None) == (not options.all):
         raise ValueError("pass either --task ID or --all")
-    scores = _bundle(options) if options.all else [_play(str(options.task), options)]
+    if options.workers is not None and (options.ray is None or options.workers < 1):
+        raise ValueError("--workers N, at least 1, is for --ray ADDRESS")
+    if options.ray is not None:
+        scores = _on_cluster(options.ray, options)
+    else:
+        scores = _bundle(options) if options.all else [_play(str(options.task), options)]
     result: dict[str, Any]
     if options.all:
         domains = {one.task: envs.task_spec(one.task).domain for one in scores}
@@ -71,13 +92,48 @@ def run(options: Options) -> int:
 
 def _bundle(options: Options) -> list[Score]:
     if options.agent != "gato":
-        chosen = [spec for spec in envs.tasks() if spec.expert or options.agent == "random"]
-        return [_play(spec.id, options) for spec in chosen]
+        return [_play(task, options) for task in _catalogue(options)]
     agent: Any
     agent, name = load_player(
         "gato", "", checkpoint=options.checkpoint, prompt=not options.no_prompt, seed=options.seed
     )
     return [_play(task, options, (agent, name)) for task in agent.specs]
+
+
+def _catalogue(options: Options) -> list[str]:
+    return [spec.id for spec in envs.tasks() if spec.expert or options.agent == "random"]
+
+
+def _on_cluster(address: str, options: Options) -> list[Score]:
+    # What is wrong with the options is told before a model is loaded or a cluster started.
+    check_address(address)
+    import_ray()
+    check_player(options.agent, options.checkpoint, not options.no_prompt)
+    tasks = [] if options.task is None else [envs.task_spec(options.task).id]
+    agent: Any
+    cast: cluster.Cast
+    if options.agent == "gato":
+        agent = load_gato(options.checkpoint, device="cpu")
+        agent = WithoutPrompt(agent) if options.no_prompt else agent
+        tasks = tasks or list(agent.specs)
+        cast, names = cluster.SameAgent(agent), [agent_name(agent)] * len(tasks)
+        for task in tasks:
+            _warn_untrained(task, agent)
+    elif options.agent == "expert":
+        tasks = tasks or _catalogue(options)
+        cast, names = cluster.OwnExperts(), [own_expert(task) for task in tasks]
+    else:
+        tasks = tasks or _catalogue(options)
+        cast, names = cluster.RandomPlay(options.seed), ["random"] * len(tasks)
+    return cluster.evaluate_on_cluster(
+        address,
+        tasks,
+        cast,
+        names,
+        episodes=options.episodes,
+        seed=options.seed,
+        workers=options.workers,
+    )
 
 
 def _play(task: str, options: Options, player: tuple[Any, str | None] | None = None) -> Score:
@@ -90,13 +146,7 @@ def _play(task: str, options: Options, player: tuple[Any, str | None] | None = N
         prompt=not options.no_prompt,
         seed=options.seed,
     )
-    known = getattr(agent, "specs", None)  # experts and random play have no list of tasks
-    if known is not None and task not in known:
-        print(
-            f"gato-gym eval: warning: {task} is not among the tasks that this checkpoint was "
-            f"trained on: {', '.join(known)}",
-            file=sys.stderr,
-        )
+    _warn_untrained(task, agent)
     with ProgressBar(task, options.episodes) as bar:
         return evaluate(
             task,
@@ -105,6 +155,16 @@ def _play(task: str, options: Options, player: tuple[Any, str | None] | None = N
             seed=options.seed,
             observers=[bar],
             checkpoint=name or agent_name(agent),
+        )
+
+
+def _warn_untrained(task: str, agent: Any) -> None:
+    known = getattr(agent, "specs", None)  # experts and random play have no list of tasks
+    if known is not None and task not in known:
+        print(
+            f"gato-gym eval: warning: {task} is not among the tasks that this checkpoint was "
+            f"trained on: {', '.join(known)}",
+            file=sys.stderr,
         )
 
 

@@ -40,29 +40,46 @@ def load_player(
         ValueError: an option that the kind of agent does not have.
         UnknownTaskError: the task has no expert.
     """
-    if kind != "gato":
-        if checkpoint is not None:
-            raise ValueError(f"--checkpoint is for --agent gato, not for --agent {kind}")
-        if not prompt:
-            raise ValueError(f"--no-prompt is for --agent gato, not for --agent {kind}")
+    check_player(kind, checkpoint, prompt)
     if kind == "random":
         return RandomAgent(seed), "random"
     if kind == "expert":
-        from gato_gym.agents.experts import expert_ids, load_expert
+        from gato_gym.agents.experts import load_expert
 
-        expert = envs.task_spec(task).expert
-        if expert is None:
-            raise UnknownTaskError(f"{task} has no expert; there are {', '.join(expert_ids())}")
+        expert = own_expert(task)
         return load_expert(expert), expert
     agent = load_gato(checkpoint)
     return (agent if prompt else WithoutPrompt(agent)), None
 
 
-def load_gato(checkpoint: str | None) -> Any:
+def check_player(kind: AgentKind, checkpoint: str | None, prompt: bool) -> None:
+    """Raise ValueError for an option that the kind of agent does not have."""
+    if kind != "gato":
+        if checkpoint is not None:
+            raise ValueError(f"--checkpoint is for --agent gato, not for --agent {kind}")
+        if not prompt:
+            raise ValueError(f"--no-prompt is for --agent gato, not for --agent {kind}")
+
+
+def own_expert(task: str) -> str:
+    """The id of the expert of a task.
+
+    Raises:
+        UnknownTaskError: there is no such task, or it has no expert.
+    """
+    expert = envs.task_spec(task).expert
+    if expert is None:
+        from gato_gym.agents.experts import expert_ids
+
+        raise UnknownTaskError(f"{task} has no expert; there are {', '.join(expert_ids())}")
+    return expert
+
+
+def load_gato(checkpoint: str | None, device: str | None = None) -> Any:
     """The bundled agent, or the one of a folder or Hub id."""
     from gato_gym.agents.gato import GatoAgent
 
-    return GatoAgent.from_pretrained(checkpoint)
+    return GatoAgent.from_pretrained(checkpoint, device=device)
 
 
 def print_json(value: Any) -> None:

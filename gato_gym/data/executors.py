@@ -161,11 +161,15 @@ def _work(connection: Connection, jobs: Sequence[Job], seed: Any) -> None:
 
 def sendable(outcome: Outcome) -> Outcome:
     """The same outcome with an error that survives pickling; documented ones stay what they are."""
-    if outcome.error is None:
-        return outcome
+    return (
+        outcome if outcome.error is None else replace(outcome, error=sendable_error(outcome.error))
+    )
+
+
+def sendable_error(error: BaseException) -> Exception:
+    """The error itself if it survives pickling, else one that tells the same."""
     try:
-        pickle.loads(pickle.dumps(outcome.error))
-        return outcome
+        pickle.loads(pickle.dumps(error))
     except Exception:
-        told = f"{type(outcome.error).__name__}: {outcome.error}"
-        return replace(outcome, error=GatoGymError(told))
+        return GatoGymError(f"{type(error).__name__}: {error}")
+    return error if isinstance(error, Exception) else GatoGymError(repr(error))
