@@ -76,7 +76,10 @@ def test_card_tells_how_it_was_made(folder):
     assert folder.name == card["task"].replace("/", "__")
     assert card["steps_trained"] > 0
     assert card["evaluation"]["episodes"] >= 10
-    assert card["evaluation"]["mean"] == pytest.approx(card["curve"][-1][1], rel=0.25)
+    # Training samples its actions: the best ones must not be worse.
+    end = card["curve"][-1][1]
+    assert card["evaluation"]["mean"] >= end - 0.25 * abs(end)
+    assert card["evaluation"]["mean"] == pytest.approx(np.mean(card["evaluation"]["returns"]))
     assert {"gymnasium", "torch", "stable-baselines3"} <= card["versions"].keys()
     steps = [point[0] for point in card["curve"]]
     assert len(steps) >= 5
