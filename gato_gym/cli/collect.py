@@ -8,6 +8,7 @@ examples:
     gato-gym collect CartPole-v1 --episodes 20 --noise 0.2 --out corpus
     gato-gym collect 'Meta-World/*' --domain babyai --episodes 100 --workers 8 --out corpus
     gato-gym collect --domain atari --episodes 50 --out corpus --dry-run
+    gato-gym collect --domain atari --episodes 50 --out corpus --ray auto
     gato-gym collect Hopper-v5 --train-expert --episodes 0
 """
 
@@ -16,6 +17,7 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -25,6 +27,8 @@ import tyro
 from gato_gym.agents.experts import weights_folder
 from gato_gym.cli.choose_tasks import choose_tasks
 from gato_gym.cli.players import print_json
+from gato_gym.data.cluster import check_address, connected, import_ray
+from gato_gym.data.cluster_collect import RayExecutor
 from gato_gym.data.collect import TaskReport, check_expert, collect_jobs
 from gato_gym.data.corpus import Corpus
 from gato_gym.data.executors import InProcess, ProcessPool
@@ -63,8 +67,10 @@ class Options:
     """Keep only episodes whose task reports success at the end."""
     max_attempts: int | None = None
     """Seeds tried per task, if episodes can be rejected; default is three per episode."""
-    workers: int = 1
-    """Processes, over the episodes of all tasks together."""
+    workers: int | None = None
+    """Processes, over the episodes of all tasks together; default 1, with --ray one per CPU."""
+    ray: str | None = None
+    """Play on a Ray cluster: HOST:PORT, ray://HOST:PORT, auto, or local to start one here."""
     episodes_per_shard: int | None = None
     """Commit after so many; default is as many as take about a second."""
     expert: str | None = None
@@ -124,6 +130,11 @@ def _check(options: Options) -> None:
                 raise ValueError(f"--train-expert makes the expert: leave --{name} out")
     elif options.train_steps is not None:
         raise ValueError("--train-steps is for --train-expert")
+    if options.ray is not None:
+        if options.dry_run:
+            raise ValueError("--dry-run plays on this machine: leave --ray out")
+        check_address(options.ray)
+        import_ray()
 
 
 def _suits(options: Options) -> Any:
@@ -177,7 +188,10 @@ def _quality(task: str, options: Options) -> Quality:
 
 
 def _executor(options: Options) -> Executor:
-    return InProcess() if options.workers == 1 else ProcessPool(options.workers)
+    if options.ray is not None:
+        return RayExecutor(options.ray, options.workers)
+    workers = options.workers or 1
+    return InProcess() if workers == 1 else ProcessPool(workers)
 
 
 def _train(tasks: Sequence[str], options: Options) -> int:
@@ -213,15 +227,18 @@ def _train(tasks: Sequence[str], options: Options) -> int:
 def _collect(jobs: Sequence[Job], trained: Sequence[dict[str, Any]], options: Options) -> int:
     reports = []
     if jobs and options.out is not None:
-        reports = collect_jobs(
-            jobs,
-            out=options.out,
-            episodes=options.episodes,
-            seed=options.seed,
-            max_attempts=options.max_attempts,
-            episodes_per_shard=options.episodes_per_shard,
-            executor=_executor(options),
-        )
+        with ExitStack() as stack:
+            if options.ray is not None:  # before the corpus is made, in case nobody answers
+                stack.enter_context(connected(options.ray, options.workers))
+            reports = collect_jobs(
+                jobs,
+                out=options.out,
+                episodes=options.episodes,
+                seed=options.seed,
+                max_attempts=options.max_attempts,
+                episodes_per_shard=options.episodes_per_shard,
+                executor=_executor(options),
+            )
     rows = [_row(report, job) for report, job in zip(reports, jobs, strict=True)]
     if options.json:
         found = {"out": None if options.out is None else str(options.out), "tasks": rows}
@@ -295,14 +312,15 @@ def _estimate(jobs: Sequence[Job], options: Options) -> int:
         "bytes": sum(row["bytes"] for row in rows),
         "seconds": sum(row["seconds"] for row in rows),
     }
-    wall = total["seconds"] / options.workers
+    workers = options.workers or 1
+    wall = total["seconds"] / workers
     if options.json:
-        total |= {"workers": options.workers, "wall_seconds": wall}
+        total |= {"workers": workers, "wall_seconds": wall}
         print_json({"dry_run": True, "total": total, "tasks": rows})
     else:
         for row in [*rows, {"task": "total", **total}]:
             print(_estimate_line(row))
-        print(f"with {options.workers} processes about {_duration(wall)}; nothing was written")
+        print(f"with {workers} processes about {_duration(wall)}; nothing was written")
     failed = [row for row in rows if row["error"] is not None]
     for row in failed:
         print(f"gato-gym collect: {_problem(row, options)}", file=sys.stderr)

@@ -7,7 +7,7 @@ the only writer. A folder with an expert is sent along.
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -44,7 +44,7 @@ class RayExecutor:
         check_address(address)
         self._address, self._workers = address, workers
 
-    def run(self, jobs: Sequence[Job], draw: Draw) -> Iterator[Outcome]:
+    def run(self, jobs: Sequence[Job], draw: Draw) -> Generator[Outcome]:
         """As of `Executor.run`.
 
         Raises:

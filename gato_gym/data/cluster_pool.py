@@ -12,7 +12,7 @@ import importlib.metadata
 import logging
 import os
 from collections import Counter, deque
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Generic, TypeVar
 
@@ -121,7 +121,7 @@ class ClusterPool(Generic[T]):
         self._bad_starts = 0
         self._told = False
 
-    def run(self, draw: Draw) -> Iterator[T]:
+    def run(self, draw: Draw) -> Generator[T]:
         """The results of the batches that `draw` gives, as they come; see `Executor.run`.
 
         Raises:

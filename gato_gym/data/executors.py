@@ -10,7 +10,7 @@ import contextlib
 import multiprocessing
 import pickle
 import signal
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Sequence
 from dataclasses import dataclass, field, replace
 from multiprocessing.connection import Connection, wait
 from typing import Any
@@ -26,7 +26,7 @@ TASKS_PER_PROCESS = 30
 class InProcess:
     """Plays in the calling process. What ends it ends the collection."""
 
-    def run(self, jobs: Sequence[Job], draw: Draw) -> Iterator[Outcome]:
+    def run(self, jobs: Sequence[Job], draw: Draw) -> Generator[Outcome]:
         """As of `Executor.run`."""
         last: int | None = None
         with Player() as player:
@@ -58,7 +58,7 @@ class ProcessPool:
         self._limit = workers
         self._context = multiprocessing.get_context("spawn")
 
-    def run(self, jobs: Sequence[Job], draw: Draw) -> Iterator[Outcome]:
+    def run(self, jobs: Sequence[Job], draw: Draw) -> Generator[Outcome]:
         """As of `Executor.run`."""
         workers: list[_Worker] = []
         try:

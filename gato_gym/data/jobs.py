@@ -13,7 +13,7 @@ playing its seed again makes the same one.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
@@ -138,7 +138,7 @@ nothing is to be played until an outcome is in; then it is None whatever the arg
 class Executor(Protocol):
     """Has batches played."""
 
-    def run(self, jobs: Sequence[Job], draw: Draw) -> Iterator[Outcome]:
+    def run(self, jobs: Sequence[Job], draw: Draw) -> Generator[Outcome]:
         """Play what `draw` gives until it gives nothing and no batch is being played.
 
         `draw` is to be asked anew after every yield: the driver has then taken the outcome in.

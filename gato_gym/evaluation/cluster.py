@@ -50,7 +50,8 @@ class OwnExperts:
     """The expert of each task."""
 
     def __init__(self) -> None:
-        self._task, self._agent = "", None
+        self._task = ""
+        self._agent: Agent | None = None
 
     def __call__(self, task: str, episode: int) -> Agent:
         """The task's expert; that of the last task stays loaded."""
