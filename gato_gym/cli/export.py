@@ -69,8 +69,8 @@ def make_card(
         "machine": machine(str(trainer.device)),
         "command": command,
         "data": {
-            task: data_card(source.corpus.episodes(task), share, steps_tokens[task])
-            for task, share in source.mixture.shares.items()
+            t.task: data_card(t.entries, source.mixture.shares[t.task], steps_tokens[t.task])
+            for t in source.mixture.tasks
         },
         "prompts": {
             task: {"seed": e.seed, "return": e.episode_return, "steps": len(e), "expert": e.expert}

@@ -1,10 +1,13 @@
 """Train a model on a corpus, or resume, and export it as an agent.
 
-Run the same command again to resume; on a finished run it only exports. --weights are shares of the
-training documents; tasks without one are left out, and without --weights all tasks count alike.
+Run the same command again to resume; on a finished run it only exports. Weights are shares of the
+training tokens, in any unit: TASK=W is a task's, domain:NAME=W a domain's, divided equally among
+its tasks that have none of their own; what has no weight is left out. Without --mixture and
+--weights all tasks count alike.
 
-example:
+examples:
     gato-gym train --corpus corpus --out runs-local/a --steps 9000 --weights CartPole-v1=0.1
+    gato-gym train --corpus corpus --out runs-local/b --mixture paper --weights domain:classic=5
     gato-gym eval --task CartPole-v1 --checkpoint runs-local/a/agent
 """
 
@@ -17,15 +20,19 @@ from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from datetime import timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from gato_gym import envs
 from gato_gym.cli.players import print_json
 from gato_gym.config import TrainConfig, model_config
+from gato_gym.data.filters import FilterName
+from gato_gym.envs.registry import registered
 from gato_gym.errors import GatoGymError, TrainingError
 
 if TYPE_CHECKING:
     from gato_gym.cli.runlog import RunLog
+    from gato_gym.data.corpus import Corpus
+    from gato_gym.data.mixture import Mixture
     from gato_gym.training.trainer import StepLog, Trainer
 
 
@@ -39,8 +46,14 @@ class Options:
     """The run's folder: checkpoints, train.jsonl, TensorBoard; resumed if it exists."""
     size: str = "bundle"
     """Model size, e.g. tiny, bundle, 79m, 364m, 1.2b."""
+    mixture: Literal["even", "paper"] = "even"
+    """even: all tasks alike. paper: the sample weights of the paper's Table 1 for those of its
+    domains that the corpus has, in percent; --weights adds to them or replaces them."""
     weights: tuple[str, ...] = ()
-    """TASK=WEIGHT ..."""
+    """TASK=WEIGHT or domain:NAME=WEIGHT ..."""
+    filter: FilterName = "none"
+    """Which episodes: all of them; near-expert, with at least 80 % of the task's expert return
+    (paper, section 3.1); or success, of tasks that tell it."""
     steps: int = 1000
     """Optimiser steps of the whole run."""
     batch: int = 16
@@ -86,10 +99,15 @@ def run(options: Options) -> int:
         if value is not None and value < 1:
             raise ValueError(f"--{name} must be at least 1, got {value}")
     from gato_gym.data.corpus import Corpus
-    from gato_gym.data.mixture import Mixture
+    from gato_gym.data.mixture import DOMAIN, Mixture, paper_weights
 
     corpus = Corpus.open(options.corpus)
-    mixture = Mixture(corpus, weights)
+    domains = {task: _domain(task) for task in corpus.tasks()}
+    if options.mixture == "paper":
+        own = weights or {}
+        rest = {d for task, d in domains.items() if task not in own and f"{DOMAIN}{d}" not in own}
+        weights = (paper_weights(rest) if rest else {}) | own
+    mixture = Mixture(corpus, weights, domains, options.filter)
     specs = {task: envs.task_spec(task) for task in mixture.shares}
     export_to = options.export or options.out / "agent"
     if export_to.is_dir() and any(export_to.iterdir()):
@@ -124,6 +142,7 @@ def run(options: Options) -> int:
     log = RunLog(options.out, trainer.step)
     parameters = trainer.model.parameter_count()
     start = f"resuming at step {trainer.step}" if trainer.step else "starting"
+    _tell_what_is_left_out(corpus, mixture)
     _tell(f"{shape.size}: {parameters:,} parameters, {len(specs)} tasks, {start}")
     _train(trainer, log)
     card = export(trainer, specs, log, export_to, command_line(options), options.note)
@@ -137,6 +156,21 @@ def run(options: Options) -> int:
             f"{export_to}: {card['steps']} steps, {card['tokens']:,} tokens, loss {result['loss']}"
         )
     return 0
+
+
+def _domain(task: str) -> str:
+    known = registered(task)
+    return known.domain if known else "other"
+
+
+def _tell_what_is_left_out(corpus: Corpus, mixture: Mixture) -> None:
+    missing = [task for task in corpus.tasks() if task not in mixture.shares]
+    if missing:
+        _tell(f"without a weight, so left out: {', '.join(missing)}")
+    kept = sum(len(task.entries) for task in mixture.tasks)
+    whole = sum(len(corpus.episodes(task)) for task in mixture.shares)
+    if kept < whole:
+        _tell(f"--filter {mixture.filter} keeps {kept} of {whole} episodes")
 
 
 def _train(trainer: Trainer, log: RunLog) -> None:
@@ -172,7 +206,7 @@ def log_line(line: StepLog, steps: int, seconds_per_step: float) -> str:
 
 
 def parse_weights(pairs: Sequence[str]) -> dict[str, float] | None:
-    """TASK=WEIGHT pairs as a mapping; None if there are none.
+    """NAME=WEIGHT pairs as a mapping; None if there are none.
 
     Raises:
         ValueError: another form.
@@ -185,7 +219,9 @@ def parse_weights(pairs: Sequence[str]) -> dict[str, float] | None:
         except ValueError:
             weight = 0.0
         if not task or not 0 < weight < float("inf"):
-            raise ValueError(f"--weights takes TASK=WEIGHT with a weight above 0, got {pair!r}")
+            raise ValueError(
+                f"--weights takes TASK=WEIGHT or domain:NAME=WEIGHT above 0, got {pair!r}"
+            )
         if task in weights:
             raise ValueError(f"--weights names {task} twice")
         weights[task] = weight

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from typing import Literal
 
 import numpy as np
 
@@ -44,3 +45,19 @@ def near_expert(entries: Iterable[EpisodeEntry], fraction: float = 0.8) -> tuple
 def successful(entries: Iterable[EpisodeEntry]) -> tuple[EpisodeEntry, ...]:
     """The episodes whose task reported success at the end (paper section 3.3, RGB stacking)."""
     return tuple(entry for entry in entries if entry.success)
+
+
+def successful_where_known(entries: Iterable[EpisodeEntry]) -> tuple[EpisodeEntry, ...]:
+    """`successful`, but every episode of a task that never tells success."""
+    entries = tuple(entries)
+    telling = {entry.task for entry in entries if entry.success is not None}
+    return tuple(entry for entry in entries if entry.success or entry.task not in telling)
+
+
+FilterName = Literal["none", "near-expert", "success"]
+FILTERS: dict[FilterName, Callable[[Iterable[EpisodeEntry]], tuple[EpisodeEntry, ...]]] = {
+    "none": tuple,
+    "near-expert": near_expert,
+    "success": successful_where_known,
+}
+"""By the names that `gato-gym train --filter` takes."""

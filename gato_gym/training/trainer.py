@@ -124,6 +124,7 @@ class Trainer:
             "train": config.to_json(),
             "mixture": source.mixture.shares,
             "episodes": {t.task: len(t.entries) for t in source.mixture.tasks},
+            "data": {"filter": source.mixture.filter},
         }
         saved = checkpoint.checkpoints(self.folder)
         if saved:

@@ -262,7 +262,12 @@ def test_the_uncached_reference_decides_like_the_agent():
 
 @pytest.mark.parametrize(
     ("pairs", "weights"),
-    [((), None), (("a=1", "ALE/B-v5=0.5"), {"a": 1.0, "ALE/B-v5": 0.5}), (("a=b=2",), {"a=b": 2})],
+    [
+        ((), None),
+        (("a=1", "ALE/B-v5=0.5"), {"a": 1.0, "ALE/B-v5": 0.5}),
+        (("a=b=2",), {"a=b": 2}),
+        (("domain:x=3", "a=1"), {"domain:x": 3, "a": 1}),
+    ],
 )
 def test_weights(pairs, weights):
     assert parse_weights(pairs) == weights
@@ -280,6 +285,8 @@ def test_bad_weights(pair):
         (("--size", "bundel"), "'bundle'"),
         (("--weights", "CartPol-v1=1"), "CartPole-v1"),
         (("--weights", "CartPole-v1"), "TASK=WEIGHT"),
+        (("--weights", "domain:clasic=1"), "'classic'"),
+        (("--mixture", "paper"), "no weight for the domains classic"),
         (("--steps", 0), "steps"),
         (("--batch", 0), "batch"),
         (("--threads", 0), "--threads"),

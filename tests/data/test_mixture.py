@@ -5,7 +5,9 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from gato_gym.data.mixture import Mixture, TaskEpisodes
+from gato_gym.data.mixture import Mixture, TaskEpisodes, paper_weights, task_weights
+from gato_gym.envs.gato_domains import GATO_DOMAINS
+from gato_gym.envs.registry import tasks
 from gato_gym.errors import UnknownTaskError
 
 
@@ -43,9 +45,90 @@ def test_all_tasks_alike_by_default():
 
 def test_weights_are_shares():
     mixture = Mixture(CORPUS, {"c": 6, "a": 2})
-    assert [task.task for task in mixture.tasks] == ["c", "a"]
-    assert mixture.shares == {"c": 0.75, "a": 0.25}
-    np.testing.assert_allclose(counts(mixture, [True] * 2)[:2], [6000, 2000], atol=160)
+    # In one order, however they are given: the order of samples depends on it.
+    assert [task.task for task in mixture.tasks] == list(mixture.shares) == ["a", "c"]
+    assert mixture.shares == {"a": 0.25, "c": 0.75}
+    np.testing.assert_allclose(counts(mixture, [True] * 2)[:2], [2000, 6000], atol=160)
+
+
+DOMAINS = {"a": "x", "b": "x", "c": "y", "d": "y", "e": "z"}
+
+
+@pytest.mark.parametrize(
+    ("weights", "expected"),
+    [
+        ({"domain:x": 3}, {"a": 1.5, "b": 1.5}),
+        ({"domain:y": 1, "domain:x": 4}, {"a": 2, "b": 2, "c": 0.5, "d": 0.5}),
+        ({"domain:x": 3, "b": 7}, {"a": 3, "b": 7}),
+        ({"e": 2, "domain:z": 1e-9, "f": 1}, None),
+        ({"e": 2, "f": 1}, {"e": 2, "f": 1}),  # f is of no domain
+    ],
+)
+def test_weights_of_domains(weights, expected):
+    if expected is None:
+        with pytest.raises(ValueError, match="all tasks of domain:z"):
+            task_weights(weights, "fedcba", DOMAINS)
+    else:
+        assert task_weights(weights, "fedcba", DOMAINS) == expected
+        assert list(task_weights(weights, "fedcba", DOMAINS)) == sorted(expected)
+
+
+def test_unknown_domain_names_the_nearest():
+    with pytest.raises(UnknownTaskError, match=r"no episodes of domain 'atary'.*'atari'"):
+        task_weights({"domain:atary": 1}, ["a", "b"], {"a": "atari", "b": "babyai"})
+
+
+def test_the_papers_weights():
+    """Table 1, of which 85.21 % are control; ours lack Sokoban, Procgen and Playroom."""
+    whole = paper_weights(gato.ours for gato in GATO_DOMAINS.values() if gato.ours)
+    assert sum(whole.values()) == pytest.approx(85.21 - 1.33 - 5.34 - 1.33)
+    assert whole["domain:manipulation"] == 2 * 1.33
+    two = paper_weights(["babyai", "classic", "meta_world", "babyai"])
+    assert two == {"domain:babyai": 9.06, "domain:meta_world": 8.96}
+    mixture = Mixture(CORPUS, two, {"a": "babyai", "b": "babyai", "c": "meta_world"})
+    expected = {"a": 9.06 / 2, "b": 9.06 / 2, "c": 8.96}
+    assert mixture.shares == {k: pytest.approx(v / 18.02) for k, v in expected.items()}
+
+
+def test_every_domain_of_the_table_is_one_of_the_catalogue():
+    ours = [gato.ours for gato in GATO_DOMAINS.values() if gato.ours]
+    assert set(ours) < {spec.domain for spec in tasks(available=False)}
+    assert len(set(ours)) == len(ours)
+
+
+def test_the_paper_has_no_weight_for_these_domains():
+    with pytest.raises(UnknownTaskError, match="no weight for the domains classic, toy_text"):
+        paper_weights(["toy_text", "classic"])
+
+
+def test_a_filter_chooses_the_episodes():
+    def played(score, success=None):
+        return SimpleNamespace(
+            task="a",
+            steps=5,
+            expert="one",
+            noise=0.0,
+            seed=0,
+            index=0,
+            episode_return=score,
+            success=success,
+        )
+
+    won = [played(9, True), played(8, True), played(10, False)]
+    silent = [played(9), played(10), played(1)]
+    for filter, kept in (("none", won), ("near-expert", won), ("success", won[:2])):
+        (task,) = Mixture(ListedCorpus(a=won), filter=filter).tasks
+        assert list(task.entries) == kept
+    for filter, kept in (("none", silent), ("near-expert", silent[:2]), ("success", silent)):
+        (task,) = Mixture(ListedCorpus(a=silent), filter=filter).tasks
+        assert list(task.entries) == kept
+
+
+def test_a_filter_that_leaves_nothing():
+    lost = entries(5)[0]
+    lost.success, lost.task = False, "a"
+    with pytest.raises(UnknownTaskError, match="'success' keeps none of the 1 episodes of a"):
+        Mixture(ListedCorpus(a=[lost]), filter="success")
 
 
 @pytest.mark.parametrize("allowed", [[1, 0, 0], [0, 1, 0], [0, 0, 1], [0, 1, 1], [1, 0, 1]])
