@@ -315,8 +315,8 @@ def test_tasks_are_weighted(tmp_path):
         tmp_path, [SMALL, ARM], episodes, 28 * 4, weights={"small": 3, "arm": 1}, prompt_share=0
     )
     first = [source.row(i).tasks[0] for i in range(400)]
-    assert source.tasks == ["small", "arm"]
-    assert abs(np.mean(np.array(first) == 0) - 0.75) < 0.07  # standard error 2.2 %
+    assert source.tasks == ["arm", "small"]
+    assert abs(np.mean(np.array(first) == 1) - 0.75) < 0.07  # standard error 2.2 %
 
 
 def test_positions_are_drawn_in_the_intervals(three_sizes):
