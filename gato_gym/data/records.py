@@ -2,9 +2,9 @@
 
     magic "GGEP" | version u16 | header length u32 | header crc32c u32 | header (JSON) | blocks
 
-Every array is cut along time into chunks of about a megabyte (68 frames of a 64x80 image, the
-whole episode for most floats); each chunk is one zstd block with its own crc32c, so that a training
-window decompresses only the frames it needs. Text is a JSON list of strings. Nothing here can run
+Every array is cut along time into chunks, a megabyte of images (68 frames of 64x80) or at least 128
+steps of numbers; each chunk is one zstd block with its own crc32c, so that a training window
+decompresses only what it needs. Text is a JSON list of strings. Nothing here can run
 code.
 """
 
@@ -28,6 +28,9 @@ _PREFIX = struct.Struct("<4sHII")
 _MAGIC = b"GGEP"
 _VERSION = 1
 _CHUNK_BYTES = 1 << 20
+# Of numbers. Measured on 16 Meta-World episodes: 0.4 % larger than whole episodes, and a window
+# decompresses half as long.
+_NUMBERS_BYTES, _NUMBERS_ROWS = 1 << 14, 128
 _MAX_ROW_BYTES = 1 << 26
 # Measured on 1,786 Boxing frames: level 9 writes 270 MB/s and is 18 % smaller than level 3; reading
 # costs the same.
@@ -79,7 +82,7 @@ def encode(episode: Episode) -> bytes:
     table, blocks = [], []
     for name, values in arrays.items():
         rows, raws = _chunks(episode, name, values)
-        packed = [zstandard.ZstdCompressor(level=_ZSTD_LEVEL).compress(raw) for raw in raws]
+        packed = [_compressor().compress(raw) for raw in raws]
         blocks += packed
         table.append(
             {
@@ -128,7 +131,10 @@ def _chunks(episode: Episode, name: str, values: np.ndarray) -> tuple[int, list[
         )
     values = np.ascontiguousarray(values)
     row_bytes = values.itemsize * math.prod(values.shape[1:])
-    rows = min(len(values), max(1, _CHUNK_BYTES // max(1, row_bytes)))
+    most = max(1, _CHUNK_BYTES // max(1, row_bytes))
+    if Leaf.of(values).kind != "image":
+        most = min(most, max(_NUMBERS_ROWS, _NUMBERS_BYTES // max(1, row_bytes)))
+    rows = min(len(values), most)
     return rows, [values[i : i + rows].tobytes() for i in range(0, len(values), rows)]
 
 
@@ -272,8 +278,16 @@ def decode(data: bytes, where: str = "record") -> Episode:
     return Record(data, where).episode()
 
 
+# One per thread: zstd contexts must not be shared, and making one costs more than a block.
+
+
+def _compressor() -> zstandard.ZstdCompressor:
+    if not hasattr(_local, "compressor"):
+        _local.compressor = zstandard.ZstdCompressor(level=_ZSTD_LEVEL)
+    return _local.compressor
+
+
 def _decompressor() -> zstandard.ZstdDecompressor:
-    # One per thread: zstd contexts must not be shared, and making one costs more than a block.
     if not hasattr(_local, "decompressor"):
         _local.decompressor = zstandard.ZstdDecompressor()
     return _local.decompressor
