@@ -5,7 +5,8 @@ train    a training step, against one that pads rows and predicts after every to
 data     training windows read from a corpus, against reading whole episodes
 env      a tokenizing environment, against the bare one of gymnasium.make; with the same for an
          observation of 40 numbers and for 8 copies against the package's own vector environment
-collect  steps committed to a corpus, against bare steps that do nothing
+collect  steps committed to a corpus, by a policy that costs nothing, against the package's own
+         vector environment in one thread; and what a commit takes
 
 example:
     gato-gym bench act --task ALE/Boxing-v5 --json
@@ -36,7 +37,8 @@ class Pair:
     """What is measured, and what it is compared with; both count the same unit.
 
     `parts` are further pairs that belong to the same question, by name. What runs in one thread may
-    be timed by `time.process_time`, which does not count other processes.
+    be timed by `time.process_time`, which does not count other processes. `figures` are told beside
+    the rates, once these were measured.
     """
 
     unit: str
@@ -44,6 +46,7 @@ class Pair:
     reference: Work
     parts: Mapping[str, Pair] = field(default_factory=dict)
     clock: Callable[[], float] = time.perf_counter
+    figures: Callable[[], Mapping[str, Any]] = dict
 
 
 @dataclass(frozen=True)
@@ -95,6 +98,7 @@ def compare(pair: Pair, rounds: int, seconds: float) -> dict[str, Any]:
         "ratio": round(value / reference, 3),
         "added_us": round(1e6 / value - 1e6 / reference, 2),
         "added_share": round(reference / value - 1, 3),
+        **pair.figures(),
     }
 
 
@@ -104,6 +108,10 @@ def open_pair(options: Options) -> AbstractContextManager[Pair]:
         from gato_gym.cli import measure_model
 
         return getattr(measure_model, options.what)(options.task, options.size)
+    if options.what == "collect":
+        from gato_gym.cli import measure_collect
+
+        return measure_collect.collect(options.task)
     from gato_gym.cli import measure
 
     return getattr(measure, options.what)(options.task)

@@ -1,4 +1,4 @@
-"""What `gato-gym bench env | data | collect` measure, and their references."""
+"""What `gato-gym bench env | data` measure, and their references."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def env(task: str) -> Iterator[Pair]:
                 stack.callback(one.close)
             threads = isinstance(ours, gym.vector.VectorEnv)
             clock = time.perf_counter if threads else time.process_time
-            work = _stepper(ours, _random), _stepper(bare, _random)
+            work = stepper(ours, _random), stepper(bare, _random)
             return Pair("steps/s", *work, clock=clock)
 
         # Neither has Gymnasium's checker: it would make the bare one slower.
@@ -83,11 +83,11 @@ class Numbers(gym.Env):
         return self._numbers, 0.0, False, False, {}
 
 
-def plain_vector(task: str) -> gym.vector.VectorEnv:
+def plain_vector(task: str, threads: int = 0) -> gym.vector.VectorEnv:
     """What the task's package offers without us, at the same image size.
 
-    ale-py's engine resizes by itself and takes as many threads as it likes, as ours does; for other
-    packages it is Gymnasium's vector environment.
+    ale-py's engine resizes by itself and takes as many threads as it likes, as ours does, unless
+    told how many; for other packages it is Gymnasium's vector environment, which has one.
     """
     spec = gym.spec(resolve(task))
     if spec.vector_entry_point == ALE_VECTOR:
@@ -107,30 +107,13 @@ def plain_vector(task: str) -> gym.vector.VectorEnv:
             use_fire_reset=False,
             reward_clipping=False,
             autoreset_mode=gym.vector.AutoresetMode.SAME_STEP,
+            num_threads=threads,
             **game,
         )
     return gym.vector.SyncVectorEnv(
         [partial(gym.make, spec.id, disable_env_checker=True)] * COPIES,
         autoreset_mode=gym.vector.AutoresetMode.SAME_STEP,
     )
-
-
-@contextmanager
-def collect(task: str) -> Iterator[Pair]:
-    """Expert steps that were committed, against bare steps that do nothing."""
-    seeds = count(1)
-    bare = gym.make(resolve(task))
-    with tempfile.TemporaryDirectory() as folder:
-
-        def episode() -> int:
-            return collect_episodes(
-                task, out=folder, episodes=1, seed=next(seeds), progress=False
-            ).steps
-
-        try:
-            yield Pair("steps/s", episode, _stepper(bare, _nothing))
-        finally:
-            bare.close()
 
 
 @contextmanager
@@ -178,7 +161,8 @@ def _reader(source: WindowSource) -> Callable[[], int]:
     return read
 
 
-def _stepper(environment: Environment, choose: Callable[[gym.Space], Any]) -> Callable[[], int]:
+def stepper(environment: Environment, choose: Callable[[gym.Space], Any]) -> Callable[[], int]:
+    """Steps an environment with actions that were chosen before; counts the steps of all copies."""
     environment.action_space.seed(0)
     environment.reset(seed=0)
     # Drawn before: choosing is not what is measured.
@@ -200,7 +184,8 @@ def _random(space: gym.Space) -> Any:
     return space.sample()
 
 
-def _nothing(space: gym.Space) -> Any:
+def nothing(space: gym.Space) -> Any:
+    """The action that comes nearest to doing nothing."""
     if isinstance(space, gym.spaces.Box):
         return np.zeros(space.shape, space.dtype)
     return space.dtype.type(0) if isinstance(space, gym.spaces.Discrete) else space.sample() * 0
