@@ -87,13 +87,14 @@ class EpisodeRecorder:
     """Turns each finished episode into a checked `Episode` and hands it to `on_episode`.
 
     The expert's action is `agent.last_expert_action` where the agent has one (see `NoisyExpert`),
-    else the executed one.
+    else the executed one. `agent` may be set to another one between two episodes.
     """
 
     def __init__(
         self, task: str, agent: Agent, expert: str, on_episode: Callable[[Episode], None]
     ) -> None:
-        self._task, self._agent, self._expert = task, agent, expert
+        self.agent = agent
+        self._task, self._expert = task, expert
         self._on_episode = on_episode
         self._seed = 0
         self._versions: dict[str, str] = {}
@@ -131,10 +132,10 @@ class EpisodeRecorder:
     ) -> None:
         """Keep the step; InvalidEpisodeError where an observation has another shape."""
         if not self._actions:
-            self._noted = hasattr(self._agent, "last_expert_action")
+            self._noted = hasattr(self.agent, "last_expert_action")
         self._actions.append(self._flat(action))
         if self._noted:
-            expert = self._agent.last_expert_action  # type: ignore[attr-defined]
+            expert = self.agent.last_expert_action  # type: ignore[attr-defined]
             self._expert_actions.append(self._actions[-1] if expert is None else self._flat(expert))
         self._rewards.append(reward)
         try:
