@@ -2,6 +2,7 @@
 
 import importlib.util
 import os
+import tempfile
 
 import pytest
 
@@ -23,3 +24,22 @@ def pytest_configure(config: pytest.Config) -> None:
     # In a checkout, `import gato_gym` may find the folder without the package being installed.
     if not _installed():
         pytest.exit("gato_gym.envs does not resolve: run pip install -e .", returncode=2)
+
+
+@pytest.fixture(scope="session")
+def ray_cluster():
+    """A Ray cluster of two nodes on this machine, one CPU each."""
+    from gato_gym.data.cluster import import_ray
+
+    import_ray()
+    from ray.cluster_utils import Cluster
+
+    # Not in pytest's folder: the paths of sockets must be short.
+    with tempfile.TemporaryDirectory(prefix="ray-", ignore_cleanup_errors=True) as folder:
+        head = {"num_cpus": 1, "include_dashboard": False, "temp_dir": folder}
+        cluster = Cluster(initialize_head=True, head_node_args=head)
+        try:
+            cluster.add_node(num_cpus=1)
+            yield cluster
+        finally:
+            cluster.shutdown()
