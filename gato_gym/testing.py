@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import signal
+from dataclasses import dataclass
 from typing import Any
 
 import gymnasium
@@ -133,6 +134,38 @@ class FailingExpert(ToyExpert):
 def make_toy(task: str = TOY_TASK, **kwargs: Any) -> gymnasium.Env:
     """Make a toy task with its time limit; picklable by name, for worker processes."""
     return gymnasium.make(task, **kwargs)
+
+
+@dataclass(frozen=True)
+class WatchedToys:
+    """Makes toy tasks that write down who resets them, one line each: task, seed, process.
+
+    Args:
+        log: the file.
+    """
+
+    log: str
+
+    def __call__(self, task: str) -> gymnasium.Env:
+        """As `make_toy`."""
+        return _Watched(make_toy(task), task, self.log)
+
+    def lines(self) -> list[tuple[str, int, int]]:
+        """What was written down so far."""
+        with open(self.log, encoding="utf-8") as file:
+            rows = [line.split() for line in file]
+        return [(task, int(seed), int(process)) for task, seed, process in rows]
+
+
+class _Watched(gymnasium.Wrapper):
+    def __init__(self, env: gymnasium.Env, task: str, log: str) -> None:
+        super().__init__(env)
+        self._task, self._log = task, log
+
+    def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> Any:
+        with open(self._log, "a", encoding="utf-8") as file:
+            file.write(f"{self._task} {seed} {os.getpid()}\n")
+        return super().reset(seed=seed, options=options)
 
 
 for _task, _continuous in ((TOY_TASK, False), (TOY_CONTINUOUS_TASK, True)):

@@ -12,6 +12,7 @@ import pickle
 import signal
 from collections.abc import Generator, Sequence
 from dataclasses import dataclass, field, replace
+from multiprocessing import resource_tracker
 from multiprocessing.connection import Connection, wait
 from typing import Any
 
@@ -103,6 +104,7 @@ class ProcessPool:
         seed = self._context.RawValue("q", 0)
         process = self._context.Process(target=_work, args=(theirs, jobs, seed), daemon=True)
         # Inherited: Ctrl-C reaches all processes of the terminal, and this one tells the others.
+        resource_tracker.ensure_running()  # started below it would lift the block
         before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
         try:
             process.start()
@@ -127,7 +129,9 @@ def _lost(worker: _Worker, jobs: Sequence[Job]) -> Outcome:
     worker.connection.close()
     code, batch, seed = worker.process.exitcode, worker.batch, worker.seed.value
     assert batch is not None
-    how = f"killed by {signal.Signals(-code).name}" if code < 0 else f"exit code {code}"
+    how = f"exit code {code}, see above" if code > 0 else f"exit code {code}"
+    if code < 0:
+        how = f"killed by {signal.Signals(-code).name}"
     error = GatoGymError(
         f"the process that played {jobs[batch.job].task} (seed {seed}) died ({how}); what was "
         "committed is safe, run the same command again to make the missing episodes"

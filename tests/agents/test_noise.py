@@ -34,6 +34,7 @@ SPACES = [
     (spaces.Discrete(6, start=2), np.int64(2)),
     (spaces.MultiDiscrete([3, 9]), np.array([0, 0])),
     (spaces.Box(-1, 1, (5,), np.float32), np.zeros(5, np.float32)),
+    (spaces.MultiBinary(5), np.zeros(5, np.int8)),
 ]
 
 
@@ -104,3 +105,41 @@ def test_a_space_without_random_actions_is_refused():
     agent.reset(Still(spaces.Box(-np.inf, np.inf, (1,))))
     with pytest.raises(UnsupportedSpaceError, match="bounded Box"):
         agent.act(None)
+
+
+def starts(seed, limit, rate=0.0, steps=40):
+    """The first actions, and which of them were random."""
+    agent = NoisyExpert(Constant(np.zeros(3, np.float32)), rate, seed, random_start=limit)
+    agent.reset(Still(spaces.Box(-1, 1, (3,), np.float32)))
+    actions = np.stack([agent.act(None) for _ in range(steps)])
+    assert (agent.last_expert_action == 0).all()
+    return actions, actions.any(axis=1)
+
+
+def test_a_random_start_is_as_long_as_its_seed_says():
+    counts = []
+    for seed in range(300):
+        actions, random = starts(seed, 6)
+        length = int(random.sum())
+        assert random[:length].all() and not random[length:].any()
+        np.testing.assert_array_equal(actions, starts(seed, 6)[0])
+        counts.append(length)
+    # Each of 0 ... 6 is expected 43 times.
+    assert set(counts) == set(range(7)) and min(np.bincount(counts)) > 20
+
+
+def test_a_random_start_leaves_the_bursts_as_they_were():
+    plain, _ = starts(5, 0, rate=0.4, steps=200)
+    late, random = starts(5, 9, rate=0.4, steps=200)
+    assert (plain != late).any()
+    # The bursts come out as without it, as late as the start was long.
+    agent = NoisyExpert(Constant(np.zeros(3, np.float32)), 0.4, 5, random_start=9)
+    agent.reset(Still(spaces.Box(-1, 1, (3,), np.float32)))
+    length = agent._start_left
+    np.testing.assert_array_equal(late[length:], plain[: 200 - length])
+    assert random[:length].all()
+
+
+def test_a_negative_random_start_is_refused():
+    with pytest.raises(ValueError, match="random_start -1"):
+        NoisyExpert(Constant(0), 0.0, 0, random_start=-1)
