@@ -126,6 +126,7 @@ class TrainConfig:
     save_every       steps between checkpoints
     log_every        steps between log lines
     loader_threads   threads that build windows ahead of the step
+    loader_workers   processes for that, each with so many threads; 0 = the one that trains
     """
 
     steps: int = 1000
@@ -139,6 +140,7 @@ class TrainConfig:
     save_every: int = 500
     log_every: int = 20
     loader_threads: int = 2
+    loader_workers: int = 0
 
     def __post_init__(self) -> None:
         for name in ("steps", "batch", "save_every", "log_every"):

@@ -72,6 +72,8 @@ class Options:
     """Steps between log lines."""
     loader_threads: int = 2
     """Threads that build windows."""
+    loader_workers: int = 0
+    """Processes that build windows, for a fast GPU and images; 0 = the one that trains."""
     threads: int | None = None
     """Threads of the arithmetic; default is PyTorch's choice."""
     device: str | None = None
@@ -95,9 +97,10 @@ def run(options: Options) -> int:
         }
     )
     shape = model_config(options.size)
-    for name, value in (("threads", options.threads), ("loader-threads", options.loader_threads)):
-        if value is not None and value < 1:
-            raise ValueError(f"--{name} must be at least 1, got {value}")
+    for name, least in (("threads", 1), ("loader_threads", 1), ("loader_workers", 0)):
+        value = getattr(options, name)
+        if value is not None and value < least:
+            raise ValueError(f"--{name.replace('_', '-')} must be at least {least}, got {value}")
     from gato_gym.data.corpus import Corpus
     from gato_gym.data.mixture import DOMAIN, Mixture, paper_weights
 

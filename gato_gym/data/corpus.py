@@ -259,7 +259,7 @@ class Corpus:
         return self.path / "shards" / name
 
     def _where(self, entry: EpisodeEntry) -> str:
-        return f"{self._file(entry.shard)}, record {entry.record}"
+        return f"{self.path}/shards/{entry.shard}, record {entry.record}"
 
     def _record(self, entry: EpisodeEntry) -> Record:
         key = (entry.shard, entry.record)

@@ -6,7 +6,7 @@ decides what is in a row, packing.py how it is laid out.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Generator, Mapping, Sequence
 from functools import partial
 from typing import Any
 
@@ -17,7 +17,7 @@ from gato_gym.data.corpus import Corpus
 from gato_gym.data.documents import Cut, Planner
 from gato_gym.data.mixture import Mixture
 from gato_gym.data.packing import Document, Window, merge, pack, single
-from gato_gym.errors import InvalidObservationError
+from gato_gym.errors import InvalidObservationError, TrainingError
 from gato_gym.tokenizers.text import TextTokenizer
 from gato_gym.tokenizers.timestep import TEXT_SLOT, StepTokenizer, TokenSequence
 from gato_gym.tokenizers.vocabulary import Vocabulary
@@ -152,12 +152,44 @@ def _joined(
 
 
 def batches(
-    source: WindowSource, batch: int, first_step: int, steps: int, threads: int = 2
-) -> Iterator[Window]:
-    """Batches of the steps [first_step, steps): batch k holds rows [k * batch, (k + 1) * batch)."""
+    source: WindowSource,
+    batch: int,
+    first_step: int,
+    steps: int,
+    threads: int = 2,
+    workers: int = 0,
+) -> Generator[Window, None, None]:
+    """Batches of the steps [first_step, steps): batch k holds rows [k * batch, (k + 1) * batch).
+
+    Args:
+        source: the rows.
+        batch: rows of a step.
+        first_step: may be any, at no cost.
+        steps: where to end.
+        threads: build batches ahead; 0 builds each when it is asked for. What waits is bounded by
+            two batches a thread.
+        workers: processes that do so, each with its threads; 0 = this one. They start in seconds
+            and leave this process only to take the arrays.
+
+    Raises:
+        TrainingError: a process was killed; so is what a `WindowSource` raises, by both.
+    """
     windows = grain.MapDataset.range(first_step, steps).map(partial(_batch, source, batch))
-    options = grain.ReadOptions(num_threads=threads, prefetch_buffer_size=2 * max(threads, 1))
-    return iter(windows.to_iter_dataset(options))
+    ahead = 2 * max(threads, 1)
+    loader = windows.to_iter_dataset(grain.ReadOptions(threads, prefetch_buffer_size=ahead))
+    if workers:
+        loader = loader.mp_prefetch(grain.MultiprocessingOptions(workers, ahead))
+    iterator = iter(loader)
+    try:
+        yield from iterator
+    except RuntimeError as error:
+        if not str(error).startswith("Worker process"):
+            raise
+        raise TrainingError(
+            f"a process that loads data has ended: {error} Out of memory? Try fewer loader workers"
+        ) from error
+    finally:
+        iterator.close()
 
 
 def _batch(source: WindowSource, batch: int, step: int) -> Window:

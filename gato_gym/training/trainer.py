@@ -143,7 +143,8 @@ class Trainer:
             known = state.get(part, settings)
             changed = {k for k in settings.keys() | known.keys() if settings.get(k) != known.get(k)}
             # The schedule's length and peak, and what only affects bookkeeping, may differ.
-            changed -= {"steps", "save_every", "log_every", "loader_threads", "learning_rate"}
+            changed -= {"steps", "save_every", "log_every", "learning_rate"}
+            changed -= {"loader_threads", "loader_workers"}
             if changed:
                 raise TrainingError(
                     f"{folder} was trained with other {part} settings "
@@ -163,7 +164,14 @@ class Trainer:
         if self.step >= config.steps:
             return
         writer = SummaryWriter(self.folder / "tensorboard")
-        loader = batches(self.source, config.batch, self.step, config.steps, config.loader_threads)
+        loader = batches(
+            self.source,
+            config.batch,
+            self.step,
+            config.steps,
+            config.loader_threads,
+            config.loader_workers,
+        )
         self.model.train()
         history: list[dict[str, Any]] = []
         began = time.perf_counter()
@@ -187,6 +195,7 @@ class Trainer:
                     self.save()
                     began += time.perf_counter() - paused
         finally:
+            loader.close()
             writer.close()
 
     def save(self) -> Path:

@@ -362,15 +362,14 @@ def test_collate_keeps_rows(three_sizes, traced):
         assert batch.episodes == tuple(name for row in rows for name in row.episodes)
 
 
-@pytest.mark.parametrize("threads", [0, 1, 2])
-def test_loader_state_is_one_integer(three_sizes, threads):
-    expected = [collate([three_sizes.row(2 * k), three_sizes.row(2 * k + 1)]) for k in range(6)]
-    whole = list(batches(three_sizes, 2, 0, 6, threads))
-    assert len(whole) == 6
-    assert all(map(same, whole, expected))
-    resumed = list(batches(three_sizes, 2, 4, 6, threads))
-    assert len(resumed) == 2
-    assert all(map(same, resumed, expected[4:]))
+@pytest.mark.parametrize(("threads", "workers"), [(0, 0), (1, 0), (2, 0), (0, 1), (1, 2)])
+def test_loader_state_is_one_integer(three_sizes, threads, workers):
+    """And no thread or process changes a sample."""
+    expected = [collate([three_sizes.row(2 * k), three_sizes.row(2 * k + 1)]) for k in range(7)]
+    for first in (0, 5):
+        found = list(batches(three_sizes, 2, first, 7, threads, workers))
+        assert len(found) == 7 - first
+        assert all(map(same, found, expected[first:]))
 
 
 @pytest.mark.parametrize("threads", [0, 1, 2])
