@@ -15,6 +15,7 @@ from gato_gym.envs.families import family_of
 SCRIPTED = {
     "analytic/car_racing": ("car_racing", "ScriptedDriver"),
     "analytic/classic": ("classic.expert", "AnalyticController"),
+    "analytic/pendulum": ("swingup", "SwingUp"),
     "bot/babyai": ("babyai", "ScriptedBabyAI"),
     "planner/minigrid": ("grid.expert", "GridPlanner"),
     "planner/toy_text": ("tabular", "ToyTextPlanner"),
@@ -38,12 +39,18 @@ FAMILY_EXPERTS = {
     "toy_text": "planner/toy_text",
 }
 
+_SWING_UPS = tuple(
+    f"dm_control/pendulum-swingup{variant}-v0"
+    for variant in ("", "-pixels", "-random-small", "-random-large")
+)
+
 # Task -> its expert, in families that no single expert plays.
 TASK_EXPERTS = {
     "CarRacing-v3": "analytic/car_racing",
     **{f"Fetch{task}-v4": "scripted/fetch" for task in ("PickAndPlace", "Push", "Reach", "Slide")},
     "LunarLander-v3": "analytic/classic",
     "LunarLanderContinuous-v3": "analytic/classic",
+    **dict.fromkeys(_SWING_UPS, "analytic/pendulum"),
     "PointMaze_UMaze-v3": "scripted/point_maze",
     "PointMaze_Open-v3": "scripted/point_maze",
     "PointMaze_Open_Diverse_G-v3": "scripted/point_maze",
@@ -64,6 +71,7 @@ SCRIPTED_FIRST = frozenset(
         "MountainCar-v0",
         "MountainCarContinuous-v0",
         "Pendulum-v1",
+        *_SWING_UPS,
     }
 )
 

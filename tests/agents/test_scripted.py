@@ -24,6 +24,7 @@ from gato_gym.evaluation.rollout import rollout
 PLAYED = {
     "analytic/car_racing": "CarRacing-v3",
     "analytic/classic": "MountainCar-v0",
+    "analytic/pendulum": "dm_control/pendulum-swingup-v0",
     "bot/babyai": "BabyAI-UnlockLocal-v0",
     "planner/minigrid": "MiniGrid-DoorKey-5x5-v0",
     "planner/toy_text": "Taxi-v4",
