@@ -99,6 +99,7 @@ class EpisodeRecorder:
         self._seed = 0
         self._versions: dict[str, str] = {}
         self._columns: dict[str, Column] = {}
+        self._rewards: list[float] = []
 
     def on_reset(self, env: gymnasium.Env, obs: Any, info: dict[str, Any], seed: int) -> None:
         """Start over with the first observation."""
@@ -109,7 +110,7 @@ class EpisodeRecorder:
         self._whole_numbers = isinstance(self._space, spaces.Discrete)
         self._actions: list[Any] = []
         self._expert_actions: list[Any] = []
-        self._rewards: list[float] = []
+        self._rewards = []
         self._columns, self._texts = {}, {}
         for key, value in flatten_observation(obs).items():
             if isinstance(value, str):

@@ -1,13 +1,15 @@
-"""`gato-gym bench env`: what is compared with what, and figures that fit together."""
+"""`gato-gym bench env | collect`: what is compared with what, and figures that fit together."""
 
 import time
+from pathlib import Path
 
 import gymnasium as gym
 import numpy as np
 import pytest
 
 import gato_gym
-from gato_gym.cli import bench, measure
+from gato_gym.cli import bench, measure, measure_collect
+from gato_gym.data.corpus import Corpus
 from gato_gym.envs.images import resize_image
 from gato_gym.tokenizers.image import unpatchify
 
@@ -63,3 +65,44 @@ def test_what_is_measured_is_the_whole_observation():
 def test_the_clock_of_a_pair_decides():
     ticks = iter(range(1000))
     assert bench.rate(lambda: 3, seconds=4, clock=lambda: float(next(ticks))) == 3
+
+
+def test_collect_measures_both_tasks_and_their_commits(run_json, monkeypatch):
+    monkeypatch.setitem(measure_collect.EPISODES, "CartPole-v1", 3)
+    found = run_json("bench", "collect", "--rounds", 1, "--seconds", 0)
+    commits = {f"{name} commit" for name in measure_collect.TASKS}
+    cartpole = {"CartPole-v1", "CartPole-v1 cpu", "CartPole-v1 idle"}
+    assert found["task"] == "ALE/Boxing-v5" and set(found["parts"]) == {"cpu", *cartpole, *commits}
+    assert {"value", "unit", "reference", "ratio", "machine", "command"} <= set(found)
+    for name, one in found["parts"].items():
+        assert one["value"] > 0 and one["reference"] > 0
+        assert one["unit"] == ("commits/s" if name in commits else "steps/s")
+        assert (name in commits) == ("commit_ms" in one) == ("bytes" in one)
+
+
+def test_what_collect_measures_is_committed(monkeypatch):
+    corpora = []
+    real = measure_collect.collect_jobs
+
+    def watched(jobs, **kwargs):
+        reports = real(jobs, **kwargs)
+        corpora.append((reports[0], Corpus.open(kwargs["out"]).verify()))
+        return reports
+
+    monkeypatch.setattr(measure_collect, "collect_jobs", watched)
+    monkeypatch.setitem(measure_collect.EPISODES, "CartPole-v1", 4)
+    with measure_collect.collect("CartPole-v1") as pair:
+        assert [pair.ours(), pair.ours()] == [2000, 2000]
+        assert pair.reference() == 8 * measure.STEPS_PER_WORK
+        assert pair.parts["cpu"].clock is time.process_time
+    (report, first), (_, second) = corpora
+    assert report.episodes == 4 and (first.episodes, second.episodes) == (4, 8)
+
+
+def test_one_thread_of_the_packages_own_vector():
+    vec = measure.plain_vector("ALE/Boxing-v5", threads=1)
+    before = len(list(Path("/proc/self/task").iterdir()))
+    vec.close()
+    more = measure.plain_vector("ALE/Boxing-v5", threads=3)
+    assert len(list(Path("/proc/self/task").iterdir())) == before + 2
+    more.close()

@@ -198,6 +198,20 @@ def test_an_environment_that_cannot_be_made_fails_its_task(tmp_path):
     assert bad.failure.message == "FileNotFoundError: no cartridge" and good.missing == 0
 
 
+class Stubborn:
+    """Makes toys that cannot begin an episode."""
+
+    def __call__(self, task):
+        env = make_toy(task)
+        env.reset = lambda **kwargs: 1 / 0
+        return env
+
+
+def test_an_environment_that_cannot_be_reset_fails_its_task(tmp_path):
+    bad, good = run(tmp_path / "c", [job(make_env=Stubborn()), BOTH[1]])
+    assert "division by zero" in bad.failure.message and good.missing == 0
+
+
 class Unsendable(Exception):
     """Cannot be made again from its arguments."""
 

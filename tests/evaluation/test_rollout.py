@@ -5,8 +5,8 @@ import numpy as np
 import pytest
 from gymnasium import spaces
 
-from gato_gym.errors import UnsupportedSpaceError
-from gato_gym.evaluation.observers import EpisodeRecorder, flat_action, package_versions
+from gato_gym.errors import InvalidEpisodeError, UnsupportedSpaceError
+from gato_gym.evaluation.observers import Column, EpisodeRecorder, flat_action, package_versions
 from gato_gym.evaluation.rollout import rollout
 from gato_gym.testing import TOY_TASK, ToyExpert, make_toy
 
@@ -125,3 +125,119 @@ def test_versions_name_the_environments_package():
     env = envs.make("ALE/Boxing-v5")
     assert package_versions(env).keys() == {"gato_gym", "gymnasium", "ale-py"}
     env.close()
+
+
+# Columns
+
+
+@pytest.mark.parametrize("rows", [1, 2, 63, 64, 65, 1000])
+@pytest.mark.parametrize("shape", [(), (3,), (2, 0), (4, 5, 3)])
+@pytest.mark.parametrize("dtype", [np.uint8, np.float32, np.int64, bool])
+def test_a_column_is_what_stack_makes(rows, shape, dtype):
+    values = np.random.default_rng(rows).integers(0, 2, (rows, *shape)).astype(dtype)
+    column = Column(values[0])
+    for value in values[1:]:
+        column.put(value)
+    found = column.take()
+    assert found.dtype == dtype and found.tobytes() == values.tobytes()
+    assert found.shape == values.shape
+
+
+@pytest.mark.parametrize(
+    "rows",
+    [
+        [np.float32(0.1), np.float64(0.1)],
+        [np.array([1, 2], np.int32), np.array([2**40, 0])],
+        [np.uint8(200), np.int8(-3)],
+        [0, 1, 2],
+        [0, 0.5],
+        [True, False],
+        [np.array([1, 2], ">i4"), np.array([3, 4], "<i4")],
+    ],
+)
+def test_a_wider_row_widens_the_column(rows):
+    column = Column(rows[0])
+    for row in rows[1:]:
+        column.put(row)
+    expected = np.stack([np.asarray(row) for row in rows])
+    found = column.take()
+    assert found.dtype == expected.dtype and found.tobytes() == expected.tobytes()
+
+
+def test_a_column_refuses_rows_that_would_be_broadcast():
+    column = Column(np.zeros(4))
+    for wrong in (np.zeros(1), np.zeros((1, 4)), 0.0):
+        with pytest.raises(ValueError, match="shape"):
+            column.put(wrong)
+
+
+def test_the_first_row_that_is_not_finite_is_found_in_pieces():
+    column = Column(np.zeros(2))
+    assert column.first_not_finite() is None
+    for value in (1, np.inf, np.nan):
+        column.put(np.array([0, value]))
+    assert column.first_not_finite() == 2
+    assert column.first_not_finite() == 2
+
+
+class Changing(Reusing):
+    """Observes what it is told to, step after step."""
+
+    def __init__(self, observations):
+        self.observations = observations
+
+    def reset(self, *, seed=None, options=None):
+        self.left = list(self.observations)
+        return self.left.pop(0), {}
+
+    def step(self, action):
+        return self.left.pop(0), 0.0, not self.left, False, {}
+
+
+@pytest.mark.parametrize(
+    "observations",
+    [
+        [np.zeros(2), np.zeros(3)],
+        [{"a": np.zeros(2)}, {"b": np.zeros(2)}],
+        [{"a": np.zeros(2)}, {"a": np.zeros(2), "b": np.zeros(2)}],
+        [{"a": np.zeros(2), "t": "word"}, {"a": np.zeros(2), "t": np.zeros(1)}],
+        [np.zeros(2), {"a": np.zeros(2)}],
+    ],
+)
+def test_an_observation_that_changes_its_form_is_refused(observations):
+    episodes = []
+    recorder = EpisodeRecorder("r", Diary(), "d", episodes.append)
+    with pytest.raises(InvalidEpisodeError, match=r"\(seed 4\): observation at step 1"):
+        rollout(Changing(observations), Diary(), episodes=1, seed=4, observers=[recorder])
+    assert not episodes
+
+
+def test_an_endless_nan_is_noticed_on_the_way():
+    def nan():
+        yield np.zeros(1)
+        while True:
+            yield np.array([np.nan])
+
+    class Endless(Changing):
+        def reset(self, *, seed=None, options=None):
+            self.left = nan()
+            return next(self.left), {}
+
+        def step(self, action):
+            return next(self.left), 0.0, False, False, {}
+
+    recorder = EpisodeRecorder("r", Diary(), "d", [].append)
+    with pytest.raises(InvalidEpisodeError, match="not finite at step 1"):
+        rollout(Endless([]), Diary(), episodes=1, seed=0, observers=[recorder])
+
+
+def test_a_recorder_takes_another_agent_between_episodes():
+    class Wishing(Diary):
+        last_expert_action = 0
+
+    episodes = []
+    recorder = EpisodeRecorder("r", Diary(), "d", episodes.append)
+    for agent in (Diary(), Wishing(), Diary()):
+        recorder.agent = agent
+        rollout(Reusing(), agent, episodes=1, seed=0, observers=[recorder])
+    assert [e.expert_actions.tolist() for e in episodes] == [[1] * 4, [0] * 4, [1] * 4]
