@@ -2,7 +2,8 @@
 
 act      agent.act with its key/value cache, against recomputing the context for every token
 train    a training step, against one that pads rows and predicts after every token
-data     training windows read from a corpus, against reading whole episodes
+data     training batches read from a corpus, against reading whole episodes; with the same for a
+         task that observes numbers and one that observes images
 env      a tokenizing environment, against the bare one of gymnasium.make; with the same for an
          observation of 40 numbers and for 8 copies against the package's own vector environment
 collect  steps committed to a corpus, by a policy that costs nothing, against the package's own
@@ -108,6 +109,10 @@ def open_pair(options: Options) -> AbstractContextManager[Pair]:
         from gato_gym.cli import measure_model
 
         return getattr(measure_model, options.what)(options.task, options.size)
+    if options.what == "data":
+        from gato_gym.cli import measure_data
+
+        return measure_data.data(options.task)
     if options.what == "collect":
         from gato_gym.cli import measure_collect
 

@@ -1,15 +1,13 @@
-"""What `gato-gym bench env | data` measure, and their references."""
+"""What `gato-gym bench env` measures, and its references."""
 
 from __future__ import annotations
 
-import tempfile
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from functools import partial
-from itertools import count, cycle
-from pathlib import Path
+from itertools import cycle
 from typing import Any
 
 import gymnasium as gym
@@ -18,14 +16,7 @@ import numpy as np
 import gato_gym
 from gato_gym import envs
 from gato_gym.cli.bench import Pair
-from gato_gym.config import MODELS
-from gato_gym.data.collect import collect as collect_episodes
-from gato_gym.data.corpus import Corpus
-from gato_gym.data.manifest import EpisodeEntry
-from gato_gym.data.mixture import Mixture
-from gato_gym.data.windows import WindowSource
 from gato_gym.envs.registry import resolve
-from gato_gym.tokenizers.vocabulary import Vocabulary
 from gato_gym.tokenizers.wrapper import TokenizeObservation
 
 STEPS_PER_WORK = 50
@@ -114,51 +105,6 @@ def plain_vector(task: str, threads: int = 0) -> gym.vector.VectorEnv:
         [partial(gym.make, spec.id, disable_env_checker=True)] * COPIES,
         autoreset_mode=gym.vector.AutoresetMode.SAME_STEP,
     )
-
-
-@contextmanager
-def data(task: str) -> Iterator[Pair]:
-    """Windows of the bundled context, against reading whole episodes for them."""
-    with tempfile.TemporaryDirectory() as folder:
-        corpus = expert_corpus(Path(folder), task)
-        ours, reference = (window_source(c, task) for c in (corpus, WholeEpisodes.open(folder)))
-        yield Pair("windows/s", _reader(ours), _reader(reference))
-
-
-class WholeEpisodes(Corpus):
-    """A corpus whose windows are cut out of whole episodes."""
-
-    def read_steps(self, entry: EpisodeEntry, start: int, stop: int) -> dict[str, Any]:
-        """Decode everything, keep [start, stop)."""
-        episode = self.read(entry)
-        assert episode.expert_actions is not None  # the constructor fills it in
-        return {
-            "observations": {k: v[start:stop] for k, v in episode.observations.items()},
-            "actions": episode.actions[start:stop],
-            "expert_actions": episode.expert_actions[start:stop],
-        }
-
-
-def expert_corpus(folder: Path, task: str, episodes: int = 2) -> Corpus:
-    """A few episodes by the task's expert."""
-    return collect_episodes(task, out=folder, episodes=episodes, seed=1, progress=False).corpus
-
-
-def window_source(corpus: Corpus, task: str, size: str = "bundle") -> WindowSource:
-    """Rows for a model size."""
-    shape = MODELS[size]
-    specs = {task: envs.task_spec(task)}
-    return WindowSource(corpus, Mixture(corpus), specs, shape.context, Vocabulary(shape.text_size))
-
-
-def _reader(source: WindowSource) -> Callable[[], int]:
-    rows = count()
-
-    def read() -> int:
-        source.row(next(rows))
-        return 1
-
-    return read
 
 
 def stepper(environment: Environment, choose: Callable[[gym.Space], Any]) -> Callable[[], int]:

@@ -17,7 +17,7 @@ import torch
 from gato_gym import envs
 from gato_gym.agents.gato import GatoAgent
 from gato_gym.cli.bench import Pair
-from gato_gym.cli.measure import expert_corpus, window_source
+from gato_gym.cli.measure_data import expert_corpus, window_source
 from gato_gym.config import TrainConfig, model_config
 from gato_gym.data.packing import Window, collate
 from gato_gym.models.gato import Gato
