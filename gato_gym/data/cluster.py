@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import os
 import re
+import secrets
 import signal
 import socket
 import threading
@@ -19,6 +20,8 @@ from typing import Any
 from gato_gym.errors import ClusterError, MissingExtraError
 
 CONNECT_SECONDS = 5.0
+# One for all clusters that this process starts: Ray reads it once.
+_TOKEN = secrets.token_hex(32)
 _HOST_PORT = re.compile(r"(?:ray://)?\[?([^/\[\]]+)\]?:(\d{1,5})")
 
 
@@ -73,7 +76,7 @@ def connected(address: str, workers: int | None = None) -> Iterator[Any]:
     if ray.is_initialized():
         yield ray
         return
-    with _quiet(ray):
+    with _quiet(ray), _own_token() if address == "local" else contextlib.nullcontext():
         try:
             _connect(ray, address, workers)
             yield ray
@@ -93,11 +96,31 @@ def _connect(ray: Any, address: str, workers: int | None) -> None:
         ray.init(address, **options)
     # Ray's own errors share no base with those of its transport; a wrong version is a RuntimeError.
     except Exception as error:
-        told = " ".join(str(error).split())
+        told = " ".join(str(error).split()).rstrip(".")
         raise ClusterError(
-            f"cannot join the Ray cluster at {address!r}: {told}. Start one: ray start --head; "
-            "or give --ray local"
+            f"cannot join the Ray cluster at {address!r}: {told}. It may run another version of "
+            "Ray, or want a token: then RAY_AUTH_MODE=token and RAY_AUTH_TOKEN_PATH must be set "
+            "here too, see docs/cluster.md"
         ) from error
+
+
+@contextlib.contextmanager
+def _own_token() -> Iterator[None]:
+    """Close a cluster that we start to everybody else on the network.
+
+    Ray would do it with a token that it leaves in the home folder, where it changes how later
+    clusters start.
+    """
+    names = ("RAY_AUTH_MODE", "RAY_AUTH_TOKEN_PATH", "RAY_AUTH_TOKEN")
+    if any(name in os.environ for name in names):
+        yield  # the user has decided
+        return
+    os.environ["RAY_AUTH_TOKEN"] = _TOKEN
+    try:
+        yield
+    finally:
+        for name in names:  # Ray has set the mode
+            os.environ.pop(name, None)
 
 
 def _knock(address: str) -> None:

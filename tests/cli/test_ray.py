@@ -43,14 +43,18 @@ def test_random_play_scores_the_same_on_a_cluster(ray_cluster, run_json):
 
 def test_a_cluster_of_its_own(tmp_path):
     command = ["collect", "CartPole-v1", "--out", "c", "--episodes", "2", "--ray", "local"]
+    elsewhere = {name: text for name, text in os.environ.items() if "RAY_AUTH" not in name}
     done = subprocess.run(
         [sys.executable, "-W", "error", "-m", "gato_gym", *command, "--json"],
         cwd=tmp_path,
+        env=elsewhere | {"HOME": str(tmp_path)},
         capture_output=True,
         text=True,
     )
     assert (done.returncode, done.stderr) == (0, "")
     assert done.stdout.count("\n") == 1 and '"episodes": 2' in done.stdout
+    # Where Ray leaves a token, which changes how later clusters start.
+    assert not (tmp_path / ".ray").exists()
 
 
 def test_ctrl_c_says_what_is_safe(ray_cluster, tmp_path):
