@@ -304,7 +304,7 @@ class StepTokenizer:
             ids, targets = ids[keep], targets[keep]
         else:
             local = np.tile(self._local(ids[:1])[0], len(ids))
-        flat = ids.reshape(-1), local, targets.reshape(-1)
+        ids, targets = ids.reshape(-1), targets.reshape(-1)
         per_step = self.patches_per_step
         pixels = patches.reshape(-1, *patches.shape[2:])
         intervals = np.tile(self.intervals, (max(lengths), 1))
@@ -313,7 +313,9 @@ class StepTokenizer:
             start, end = end, end + count
             found.append(
                 TokenSequence(
-                    *(values[start:end] for values in flat),
+                    ids=ids[start:end],
+                    local=local[start:end],
+                    targets=targets[start:end],
                     patches=pixels[step * per_step : (step + length) * per_step],
                     intervals=intervals[: length * per_step],
                 )
