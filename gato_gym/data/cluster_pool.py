@@ -174,8 +174,8 @@ class ClusterPool(Generic[T]):
             if not self._told and all(worker.batch is None for worker in self._workers):
                 self._told = True
                 logger.warning(
-                    "waiting for a free CPU on the Ray cluster; `ray status` on its head tells who "
-                    "has them"
+                    "no worker has started on the Ray cluster yet: `ray status` on its head tells "
+                    "whether a CPU is free"
                 )
 
     def _take_in(self, worker: _Worker) -> Iterator[T]:

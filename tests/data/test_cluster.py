@@ -38,24 +38,32 @@ def wait_until(condition):
         time.sleep(0.02)
 
 
-class Gathering(ToyExpert):
-    """Plays its first episode when so many nodes have begun to, the next when the gate is open."""
+def write(path, text):
+    """All at once."""
+    path.with_suffix(".part").write_text(text)
+    path.with_suffix(".part").rename(path)
 
-    def __init__(self, folder, nodes, gate=None):
-        self.folder, self.nodes, self.gate, self.episodes = folder, nodes, gate, 0
+
+class Gathering(ToyExpert):
+    """Plays its first episode when two nodes have begun to, the others when the gate is open.
+
+    It notes its process under the name of its node. The gate names the node that it is closed for.
+    """
+
+    def __init__(self, nodes, gate=None):
+        self.nodes, self.gate, self.episodes = nodes, gate, 0
 
     def reset(self, env):
         super().reset(env)
         import ray
 
+        node = ray.get_runtime_context().get_node_id()
         self.episodes += 1
         if self.episodes == 1:
-            mine = self.folder / ray.get_runtime_context().get_node_id()
-            mine.with_suffix(".part").write_text(str(os.getpid()))
-            mine.with_suffix(".part").rename(mine)
-            wait_until(lambda: len(list(self.folder.iterdir())) >= self.nodes)
+            write(self.nodes / node, str(os.getpid()))
+            wait_until(lambda: len(list(self.nodes.iterdir())) >= 2)
         elif self.gate is not None:
-            wait_until(self.gate.exists)
+            wait_until(lambda: self.gate.exists() and self.gate.read_text() != node)
 
 
 class Mortal(ToyExpert):
@@ -141,7 +149,7 @@ class Watched(RayExecutor):
 def test_two_nodes_make_the_corpus_of_one_machine(ray_cluster, local, tmp_path, capfd):
     nodes = tmp_path / "nodes"
     nodes.mkdir()
-    expert = Gathering(nodes, 2)
+    expert = Gathering(nodes)
     executor = Watched(ray_cluster.address)
     reports = collect(
         tmp_path / "c", [toy(expert), toy(expert, TOY_CONTINUOUS_TASK)], executor, EPISODES
@@ -166,23 +174,29 @@ def test_a_killed_worker_costs_nothing(ray_cluster, local, tmp_path, caplog, cap
     assert capfd.readouterr().out == ""
 
 
-def test_a_lost_node_costs_nothing(ray_cluster, local, tmp_path, caplog, capfd):
-    third = ray_cluster.add_node(num_cpus=1)
+def test_a_node_that_joins_plays_and_when_it_is_lost_costs_nothing(
+    ray_cluster, local, tmp_path, caplog, capfd
+):
     nodes = tmp_path / "nodes"
     nodes.mkdir()
+    gate = tmp_path / "gate"
     committed = {}
+    third = None
 
-    def remove(number):
-        if number == 3:  # the others are in the middle of their second episode
+    def change(number):
+        nonlocal third
+        if number == 1:  # the third worker has been waiting for a CPU
+            third = ray_cluster.add_node(num_cpus=1)
+        if number == 3:  # one of each worker
+            write(gate, third.node_id)
+        if number == 4:  # the new node is in the middle of its second episode
             committed.update(records(tmp_path / "c"))
             ray_cluster.remove_node(third, allow_graceful=False)
             # A machine that goes down takes its workers along at once.
             os.kill(int((nodes / third.node_id).read_text()), signal.SIGKILL)
-            gate.touch()
 
-    gate = tmp_path / "gate"
-    executor = Watched(ray_cluster.address, 3, after=remove)
-    (report,) = collect(tmp_path / "c", [toy(Gathering(nodes, 3, gate))], executor)
+    executor = Watched(ray_cluster.address, 3, after=change)
+    (report,) = collect(tmp_path / "c", [toy(Gathering(nodes, gate))], executor)
     assert third.node_id in os.listdir(nodes)
     assert (report.episodes, report.failure) == (EPISODES, None)
     found = records(tmp_path / "c")
@@ -259,12 +273,15 @@ def test_a_worker_that_cannot_start_says_why(ray_cluster):
             next(pool.run(lambda last: Batch(0, (1,))))
 
 
-def test_a_result_that_cannot_be_sent_is_an_error_of_its_batch(ray_cluster):
+def test_a_result_that_cannot_be_sent_is_an_error_of_its_batch(ray_cluster, monkeypatch, caplog):
+    monkeypatch.setattr(cluster_pool, "_PATIENCE_SECONDS", 0.01)
     batches = iter([Batch(0, (1,)), None])
     with connected(ray_cluster.address) as ray:
         pool = ClusterPool(ray, lambda: lambda batch: sys.stdout, lambda b, e: (b, e), ["a"])
         ((batch, error),) = pool.run(lambda last: next(batches, None))
     assert batch == Batch(0, (1,)) and "PicklingError" in str(error)
+    # While the worker started, nobody played: told once.
+    assert caplog.text.count("no worker has started") == 1
 
 
 def test_a_record_that_changed_on_its_way_is_refused():
