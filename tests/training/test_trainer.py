@@ -88,10 +88,10 @@ def test_loss_falls(source, tmp_path):
         assert log.gradient_norm > 0 and 0 <= log.padding < 0.5
 
 
-@pytest.mark.parametrize("threads", [1, 2])
-def test_resume_is_exact(source, tmp_path, threads):
+@pytest.mark.parametrize(("threads", "workers"), [(1, 0), (2, 0), (1, 1)])
+def test_resume_is_exact(source, tmp_path, threads, workers):
     model = replace(MODEL, stochastic_depth=0.3)
-    config = replace(CONFIG, loader_threads=threads)
+    config = replace(CONFIG, loader_threads=threads, loader_workers=workers)
     straight = Trainer(model, config, source, tmp_path / "straight")
     expected = list(straight.run())
     broken = Trainer(model, config, source, tmp_path / "broken")
@@ -100,7 +100,7 @@ def test_resume_is_exact(source, tmp_path, threads):
     logs.close()
     torch.manual_seed(123)
     torch.rand(5)
-    resumed = Trainer(model, replace(config, log_every=1), source, tmp_path / "broken")
+    resumed = Trainer(model, replace(config, loader_workers=0), source, tmp_path / "broken")
     assert (resumed.step, resumed.tokens) == (4, 4 * 2 * MODEL.context)
     after = list(resumed.run())
     for found, log in zip(before[:4] + after, expected, strict=True):
