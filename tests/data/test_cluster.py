@@ -230,12 +230,12 @@ def test_an_error_and_an_interrupt_leave_what_was_committed(ray_cluster, local, 
             raise KeyboardInterrupt
 
     executor = Watched(ray_cluster.address, after=interrupt)
-    with pytest.raises(KeyboardInterrupt, match=r"[34] episodes are safe in .*the same command"):
+    with pytest.raises(KeyboardInterrupt, match=r"[1-4] episodes are safe in .*the same command"):
         collect(tmp_path / "c", both, executor)
     failed, made = collect(tmp_path / "c", both, RayExecutor(ray_cluster.address))
     assert type(failed.failure.error) is RuntimeError
     assert failed.failure.message == "RuntimeError: the expert has no idea"
-    assert made.skipped >= 3 and made.skipped + made.episodes == EPISODES
+    assert made.skipped >= 1 and made.skipped + made.episodes == EPISODES
     assert records(tmp_path / "c") == of_task(local, TOY_CONTINUOUS_TASK)
 
 
