@@ -71,10 +71,10 @@ def test_a_corrupt_shard(fails, corpus, tmp_path):
     data[len(data) // 2] ^= 1
     shard.write_bytes(data)
     told = fails("corpus", "verify", copy)
-    assert shard.name in told and "restore this file" in told
+    assert shard.name in told and "corpus repair" in told
     out = tmp_path / "run"
     told = fails("train", "--corpus", copy, "--out", out, "--size", "tiny", "--steps", 1)
-    assert told.count(shard.name) == 1 and "restore this file" in told
+    assert told.count(shard.name) == 1 and "corpus repair" in told
     assert not out.exists()
 
 
@@ -166,7 +166,7 @@ def test_an_unknown_task(fails, agent):
         (("--task", "CartPole-v1", "--agent", "random", "--checkpoint", "x"), "--checkpoint"),
         (("--task", "CartPole-v1", "--agent", "expert", "--no-prompt"), "--no-prompt"),
         (("--task", "CartPole-v1", "--checkpoint", "/none/there"), "does not exist"),
-        (("--task", "Acrobot-v1", "--agent", "expert"), "no expert"),
+        (("--task", "ALE/Zaxxon-v5", "--agent", "expert"), "no expert"),
     ],
 )
 def test_wrong_use_of_eval(arguments, told, fails):
