@@ -76,10 +76,10 @@ def test_card_tells_how_it_was_made(folder):
     assert folder.name == card["task"].replace("/", "__")
     assert card["steps_trained"] > 0
     assert card["evaluation"]["episodes"] >= 10
-    # Training samples its actions: the best ones must not be worse.
-    end = card["curve"][-1][1]
-    assert card["evaluation"]["mean"] >= end - 0.25 * abs(end)
-    assert card["evaluation"]["mean"] == pytest.approx(np.mean(card["evaluation"]["returns"]))
+    # Training samples its actions: an export whose best ones are far worse is broken.
+    end, final = card["curve"][-1][1], card["evaluation"]
+    assert final["mean"] >= end - 0.35 * abs(end)
+    assert final["mean"] == pytest.approx(np.mean(final["returns"]), abs=1e-3)
     assert {"gymnasium", "torch", "stable-baselines3"} <= card["versions"].keys()
     steps = [point[0] for point in card["curve"]]
     assert len(steps) >= 5
