@@ -272,6 +272,7 @@ class Corpus:
             try:
                 (data,) = self._reader(entry.shard).read([entry.record])
             except (RuntimeError, ValueError, IndexError, OSError) as e:
+                self._readers.pop(entry.shard, None)
                 raise CorruptShardError(f"{where}: {e}") from e
             record = Record(data, where)
             if record.size != entry.size or record.steps != entry.steps:

@@ -147,10 +147,14 @@ def _under_either_name(path: Path, use: Callable[[Path], _T]) -> _T:
 
 
 def _open(path: Path) -> ArrayRecordReader:
+    # A reader does not raise. One that found no file is of no use even if the writer has given the
+    # shard this name since.
     reader = ArrayRecordReader(str(path), _READER_OPTIONS)
-    if not reader.ok() and not path.exists():
+    if reader.ok():
+        return reader
+    if not path.exists():
         raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), str(path))
-    return reader
+    return ArrayRecordReader(str(path), _READER_OPTIONS)
 
 
 def _read(path: Path) -> bytes:

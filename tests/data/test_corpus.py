@@ -331,3 +331,25 @@ def test_spawned_processes_read(corpus):
         steps = pool.apply(corpus.read_steps, (entry, 5, 9))
     expected = corpus.read_steps(entry, 5, 9)
     np.testing.assert_array_equal(steps["observations"]["image"], expected["observations"]["image"])
+
+
+def test_a_shard_that_gets_its_name_while_it_is_opened(tmp_path, make_episode, monkeypatch):
+    corpus = Corpus.create(tmp_path / "corpus")
+    (entry,) = corpus.append_shard([make_episode(0, 5)])
+    named = corpus.path / "shards" / entry.shard
+    named.rename(shards_module.pending(named))
+    real, opened = shards_module.ArrayRecordReader, []
+
+    def open_late(path, options):
+        """The writer gives the shard its name after the first look for it."""
+        reader = real(path, options)
+        opened.append(path)
+        if len(opened) == 1:
+            assert not reader.ok()
+            shards_module.pending(named).rename(named)
+        return reader
+
+    monkeypatch.setattr(shards_module, "ArrayRecordReader", open_late)
+    reader = Corpus.open(corpus.path)
+    assert len(reader.read(entry)) == 5
+    assert opened == [str(named)] * 2
