@@ -38,9 +38,16 @@ def ray_cluster():
     import_ray()
     from ray.cluster_utils import Cluster
 
-    # Not in pytest's folder: the paths of sockets must be short.
-    with tempfile.TemporaryDirectory(prefix="ray-", ignore_cleanup_errors=True) as folder:
-        head = {"num_cpus": 1, "include_dashboard": False, "temp_dir": folder}
+    # Not in pytest's folder: the paths of sockets must be short. Ray's default folder would be
+    # shared with other clusters on this machine, and what they write there decides what "auto" is.
+    with (
+        tempfile.TemporaryDirectory(prefix="ray-", ignore_cleanup_errors=True) as folder,
+        pytest.MonkeyPatch.context() as patch,
+    ):
+        patch.setenv("RAY_TMPDIR", folder)
+        temporary = os.path.join(folder, "ray")
+        os.mkdir(temporary)
+        head = {"num_cpus": 1, "include_dashboard": False, "temp_dir": temporary}
         cluster = Cluster(initialize_head=True, head_node_args=head)
         try:
             cluster.add_node(num_cpus=1)

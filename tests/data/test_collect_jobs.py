@@ -125,7 +125,8 @@ def test_the_episodes_before_the_failure_are_kept(tmp_path):
 
 
 def test_a_killed_process_costs_its_own_task_only(tmp_path):
-    deadly = job(agent=FailingExpert(after=25, kill=True))
+    # Both processes may come to play it, and both together play at most 16 steps of its 34.
+    deadly = job(agent=FailingExpert(after=8, kill=True))
     bad, good = run(
         tmp_path / "c", [deadly, BOTH[1]], executor=ProcessPool(2), episodes_per_shard=1
     )
