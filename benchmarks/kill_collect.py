@@ -34,6 +34,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
 
+import gato_gym
+import gato_gym.agents
+import gato_gym.envs
 from gato_gym.data.corpus import Corpus
 from gato_gym.data.shards import pending
 from gato_gym.errors import CorpusPathError, CorruptShardError
@@ -202,9 +205,20 @@ class Watch:
             return set()
         self.counts["duplicates"] += len(entries) - len(found)
         self.counts["lost"] += sum(found.get(key) != digest for key, digest in self.seen.items())
-        self.counts["different"] += sum(self.expected.get(k) != v for k, v in found.items())
+        for key in [key for key, value in found.items() if self.expected.get(key) != value]:
+            print(f"different: {key}", file=sys.stderr)
+            self.counts["different"] += 1
         self.seen |= found
         return set(found)
+
+
+def sources() -> str:
+    """A digest of the package: plain commands import it anew, so it must stay the same."""
+    state = hashlib.sha256()
+    for module in (gato_gym, gato_gym.agents, gato_gym.envs):
+        for file in sorted(Path(str(module.__file__)).parent.rglob("*.py")):
+            state.update(file.read_bytes())
+    return state.hexdigest()
 
 
 def _digest(data: bytes) -> str:
@@ -336,7 +350,7 @@ def main(given: Sequence[str] | None = None) -> int:
     parser.add_argument("--cold", action=argparse.BooleanOptionalAction, default=True)
     parser.add_argument("--out", type=Path, help="file for the JSON, too")
     options = parser.parse_args(given)
-    begin = time.monotonic()
+    begin, version = time.monotonic(), sources()
     counts: Counter = Counter()
     rounds = committed = 0
     with tempfile.TemporaryDirectory() as folder:
@@ -345,6 +359,8 @@ def main(given: Sequence[str] | None = None) -> int:
             committed += result["committed"]
             counts += result["counts"]
             print(f"{counts['kills']} kills, {rounds} rounds", file=sys.stderr)
+    if sources() != version:
+        raise RuntimeError("the package changed meanwhile: these are kills of several versions")
     moments = {
         name: count
         for name, count in sorted(counts.items())
