@@ -10,6 +10,7 @@ import difflib
 import importlib
 import importlib.util
 import json
+import sys
 from collections.abc import Mapping
 from dataclasses import replace
 from functools import cache
@@ -129,6 +130,23 @@ def resolve(task: str) -> str:
     if name not in gym.registry:
         raise UnknownTaskError(_unknown(name))
     return name
+
+
+def named_by_data(task: str) -> str:
+    """The same id, if it may be made although a file names it and not a person.
+
+    Making "module:id" imports the module, and a file from elsewhere must not choose what is run.
+
+    Raises:
+        UnknownTaskError: it names a module that nobody has imported yet.
+    """
+    module = task.rpartition(":")[0]
+    if module and module not in sys.modules:
+        raise UnknownTaskError(
+            f"task {task!r} is named by a file and would import the module {module!r}: import it "
+            "yourself first, if you trust it"
+        )
+    return task
 
 
 def missing_extra(task: str) -> MissingExtraError:

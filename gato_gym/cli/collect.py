@@ -122,8 +122,10 @@ def _check(options: Options) -> None:
     attempts = options.max_attempts
     if attempts is not None and attempts < options.episodes:
         raise ValueError(f"--max-attempts {attempts} is below --episodes {options.episodes}")
-    if options.out is None and not options.dry_run and not options.train_expert:
-        raise ValueError("--out is missing: the folder of the corpus, e.g. --out corpus")
+    only_trains = options.train_expert and options.episodes == 0
+    if options.out is None and not options.dry_run and not only_trains:
+        hint = ", or --episodes 0 to train only" if options.train_expert else ""
+        raise ValueError(f"--out is missing: the folder of the corpus, e.g. --out corpus{hint}")
     if options.train_expert:
         for name, given in (("expert", options.expert), ("dry-run", options.dry_run)):
             if given:
@@ -213,14 +215,15 @@ def _train(tasks: Sequence[str], options: Options) -> int:
         print(f"training the expert of {task} in {folder}", file=sys.stderr)
         try:
             card = train_expert(task, folder, options.train_steps)
+            job = _job(task, str(folder), options) if options.episodes else None
         except (GatoGymError, ValueError, RuntimeError) as error:
             if len(tasks) == 1:
                 raise
             trained.append({"task": task, "error": f"{type(error).__name__}: {error}"})
             continue
         trained.append({"task": task, "folder": str(folder), "evaluation": card["evaluation"]})
-        if options.episodes and options.out is not None:
-            jobs.append(_job(task, str(folder), options))
+        if job is not None:
+            jobs.append(job)
     return _collect(jobs, trained, options)
 
 

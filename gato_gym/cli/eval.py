@@ -28,6 +28,7 @@ from gato_gym.cli.players import (
     write_json,
 )
 from gato_gym.data.cluster import check_address, import_ray
+from gato_gym.envs.registry import named_by_data
 from gato_gym.evaluation import cluster
 from gato_gym.evaluation.progress import ProgressBar
 from gato_gym.evaluation.scores import Score, agent_name, evaluate, summarize
@@ -97,7 +98,7 @@ def _bundle(options: Options) -> list[Score]:
     agent, name = load_player(
         "gato", "", checkpoint=options.checkpoint, prompt=not options.no_prompt, seed=options.seed
     )
-    return [_play(task, options, (agent, name)) for task in agent.specs]
+    return [_play(named_by_data(task), options, (agent, name)) for task in agent.specs]
 
 
 def _catalogue(options: Options) -> list[str]:
@@ -115,7 +116,7 @@ def _on_cluster(address: str, options: Options) -> list[Score]:
     if options.agent == "gato":
         agent = load_gato(options.checkpoint, device="cpu")
         agent = WithoutPrompt(agent) if options.no_prompt else agent
-        tasks = tasks or list(agent.specs)
+        tasks = tasks or [named_by_data(task) for task in agent.specs]
         cast, names = cluster.SameAgent(agent), [agent_name(agent)] * len(tasks)
         for task in tasks:
             _warn_untrained(task, agent)

@@ -26,7 +26,7 @@ from gato_gym import envs
 from gato_gym.cli.players import print_json
 from gato_gym.config import TrainConfig, model_config
 from gato_gym.data.filters import FilterName
-from gato_gym.envs.registry import registered
+from gato_gym.envs.registry import named_by_data, registered
 from gato_gym.errors import GatoGymError, TrainingError
 
 if TYPE_CHECKING:
@@ -111,7 +111,7 @@ def run(options: Options) -> int:
         rest = {d for task, d in domains.items() if task not in own and f"{DOMAIN}{d}" not in own}
         weights = (paper_weights(rest) if rest else {}) | own
     mixture = Mixture(corpus, weights, domains, options.filter)
-    specs = {task: envs.task_spec(task) for task in mixture.shares}
+    specs = {task: envs.task_spec(named_by_data(task)) for task in mixture.shares}
     export_to = options.export or options.out / "agent"
     if export_to.is_dir() and any(export_to.iterdir()):
         _refuse_foreign(export_to)  # now, not after hours of training

@@ -131,7 +131,8 @@ def _lost(worker: _Worker, jobs: Sequence[Job]) -> Outcome:
     assert batch is not None
     how = f"exit code {code}, see above" if code > 0 else f"exit code {code}"
     if code < 0:
-        how = f"killed by {signal.Signals(-code).name}"
+        names = {int(known): known.name for known in signal.Signals}
+        how = f"killed by {names.get(-code, f'signal {-code}')}"
     error = GatoGymError(
         f"the process that played {jobs[batch.job].task} (seed {seed}) died ({how}); what was "
         "committed is safe, run the same command again to make the missing episodes"

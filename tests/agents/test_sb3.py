@@ -22,7 +22,7 @@ from gato_gym.agents.experts.sb3.__main__ import main
 from gato_gym.agents.experts.sb3.actor import fold_normalisation
 from gato_gym.agents.experts.sb3.algorithms import ACTIVATIONS, ALGORITHMS
 from gato_gym.agents.experts.sb3.train import PROGRESS
-from gato_gym.errors import UnknownTaskError
+from gato_gym.errors import TrainingError, UnknownTaskError
 
 TINY = replace(
     HYPERPARAMETERS["CartPole-v1"],
@@ -148,6 +148,19 @@ def test_a_killed_run_goes_on_from_its_last_checkpoint(tiny, monkeypatch, tmp_pa
     monkeypatch.setitem(HYPERPARAMETERS, "CartPole-v1", tiny)
     card = sb3.train_expert("CartPole-v1", tmp_path, 96, episodes=1, checkpoint_every=32)
     assert card["steps_trained"] == 96 and [p[0] for p in card["curve"]][:1] != [64]
+
+
+def test_a_run_of_another_task_or_recipe_is_not_resumed(tiny, monkeypatch, tmp_path):
+    sb3.train_expert("CartPole-v1", tmp_path, episodes=1)
+    kept = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
+    monkeypatch.setitem(HYPERPARAMETERS, "Acrobot-v1", tiny)
+    with pytest.raises(TrainingError, match="a run of CartPole-v1"):
+        sb3.train_expert("Acrobot-v1", tmp_path, 128, episodes=1)
+    monkeypatch.setitem(HYPERPARAMETERS, "CartPole-v1", replace(tiny, gamma=0.5))
+    with pytest.raises(TrainingError, match="other settings"):
+        sb3.train_expert("CartPole-v1", tmp_path, 128, episodes=1)
+    assert kept == {path.name: path.read_bytes() for path in tmp_path.iterdir()}
+    assert sum(name.endswith(".zip") for name in kept) == 1
 
 
 def test_every_recipe_builds_a_model():

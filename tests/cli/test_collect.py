@@ -200,3 +200,8 @@ def test_training_refuses_what_it_cannot_do(fails, tmp_path):
     told = fails("collect", "CartPole-v1", "--train-steps", 5, "--out", tmp_path / "c")
     assert "--train-steps is for --train-expert" in told
     assert list(tmp_path.iterdir()) == []
+
+
+def test_training_needs_a_place_for_the_episodes_that_are_asked_for(fails, tmp_path):
+    told = fails("collect", "CartPole-v1", "--train-expert", "--experts", tmp_path / "e")
+    assert "--episodes 0 to train only" in told and not (tmp_path / "e").exists()

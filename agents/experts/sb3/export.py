@@ -33,6 +33,7 @@ def export_sb3(
     trust: bool = False,
     *,
     task: str,
+    total_steps: int | None = None,
     history: dict[str, Any] | None = None,
     episodes: int = 20,
     seed: int = EVALUATION_SEED,
@@ -44,6 +45,7 @@ def export_sb3(
         out: the folder to write, see `policy.py`.
         trust: load a zip although it holds pickles, which can run any code.
         task: what it was trained on, with the hyper-parameters of the table.
+        total_steps: of the whole run, over which the learning rate fell; default is the table's.
         history: for the card: "curve" ([steps, return] points), "wall_seconds", "cpu_seconds".
         episodes: of the evaluation, on the standard environment of the task.
         seed: of the first of them.
@@ -72,7 +74,8 @@ def export_sb3(
         "features": hyperparameters.features,
         "network": {**network, "n": list(envs.task_spec(task).action.n)},
         "steps_trained": int(model.num_timesteps),
-        "hyperparameters": hyperparameters.to_json(),
+        "hyperparameters": hyperparameters.to_json()
+        | {"total_steps": total_steps or hyperparameters.total_steps},
         "seeds": {"training": model.seed, "evaluation": [seed, seed + episodes]},
         "versions": {name: importlib.metadata.version(name) for name in PACKAGES},
         **(history or {}),

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import sys
 import time
 from pathlib import Path
@@ -22,11 +21,11 @@ from gato_gym.agents.experts.hyperparameters import (
 from gato_gym.agents.experts.sb3.algorithms import build, training_env, training_envs
 from gato_gym.agents.experts.sb3.export import export_sb3, json_lines, replace_file
 from gato_gym.envs.families.dm_control import state_task
-from gato_gym.errors import UnknownTaskError
+from gato_gym.errors import TrainingError, UnknownTaskError
 
 __all__ = ["train_expert", "training_env"]
 
-CHECKPOINT, PROGRESS = "checkpoint.zip", "progress.json"
+PROGRESS = "progress.json"
 
 
 def train_expert(
@@ -61,14 +60,17 @@ def train_expert(
     vec_env = training_envs(task, hyperparameters)
     try:
         model = build(vec_env, hyperparameters)
-        history = _resume(model, out)
+        run = {"task": task, "hyperparameters": {**hyperparameters.to_json(), "total_steps": 0}}
+        history = _resume(model, out, run)
         remaining = total - model.num_timesteps
         if remaining > 0:
-            callback = _Checkpoint(out, history, checkpoint_every or max(1, total // 40))
+            callback = _Checkpoint(out, run, history, checkpoint_every or max(1, total // 40))
             bar = sys.stderr.isatty()
             model.learn(remaining, callback, reset_num_timesteps=False, progress_bar=bar)
             callback.save()
-        return export_sb3(model, out, task=task, history=history, episodes=episodes)
+        return export_sb3(
+            model, out, task=task, total_steps=total, history=history, episodes=episodes
+        )
     finally:
         vec_env.close()
 
@@ -88,16 +90,24 @@ def _settings(task: str) -> Hyperparameters:
     )
 
 
-def _resume(model: BaseAlgorithm, out: Path) -> dict[str, Any]:
+def _resume(model: BaseAlgorithm, out: Path, run: dict[str, Any]) -> dict[str, Any]:
     """Take over weights, optimiser, statistics and step count of an earlier run.
 
     Nothing is unpickled. Returns the run's history so far.
+
+    Raises:
+        TrainingError: the folder holds the run of another task or with other settings.
     """
     history: dict[str, Any] = {"wall_seconds": 0.0, "cpu_seconds": 0.0, "curve": []}
     if not (out / PROGRESS).exists():
         return history
     progress = json.loads((out / PROGRESS).read_text(encoding="utf-8"))
-    model.set_parameters(str(out / CHECKPOINT), device="cpu")
+    if progress["run"] != json.loads(json.dumps(run)):
+        raise TrainingError(
+            f"{out} holds a run of {progress['run']['task']} with other settings than "
+            f"{run['task']} has now: choose another folder, or delete it"
+        )
+    model.set_parameters(str(out / progress["checkpoint"]), device="cpu")
     model.num_timesteps = progress["steps"]
     if hasattr(model, "learning_starts"):
         model.learning_starts += model.num_timesteps  # type: ignore[operator]
@@ -128,9 +138,9 @@ def _restore(statistics: RunningMeanStd, numbers: dict[str, Any]) -> None:
 class _Checkpoint(BaseCallback):
     """Saves model and history between rollouts, when the weights are at rest."""
 
-    def __init__(self, out: Path, history: dict[str, Any], every: int) -> None:
+    def __init__(self, out: Path, run: dict[str, Any], history: dict[str, Any], every: int) -> None:
         super().__init__()
-        self.out, self.history, self.every = out, history, every
+        self.out, self.run, self.history, self.every = out, run, history, every
         curve = history["curve"]
         self._saved = curve[-1][0] if curve else 0
         self._clocks = time.perf_counter(), time.process_time()
@@ -155,8 +165,17 @@ class _Checkpoint(BaseCallback):
         ):
             self.history[name] = round(self.history[name] + now - before, 3)
         self._saved, self._clocks = steps, clocks
-        partial_zip = self.out / f"partial-{CHECKPOINT}"
-        self.model.save(partial_zip)
-        os.replace(partial_zip, self.out / CHECKPOINT)
-        progress = {"steps": steps, "statistics": _statistics(self.model), **self.history}
+        # The name is in the progress file: replacing that one file switches to the new state.
+        name = f"checkpoint-{steps}.zip"
+        self.model.save(self.out / name)
+        progress = {
+            "run": self.run,
+            "checkpoint": name,
+            "steps": steps,
+            "statistics": _statistics(self.model),
+            **self.history,
+        }
         replace_file(self.out / PROGRESS, json_lines(progress))
+        for old in self.out.glob("checkpoint-*.zip"):
+            if old.name != name:
+                old.unlink()

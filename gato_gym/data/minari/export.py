@@ -299,7 +299,8 @@ def _name_namespaces(base: Path, folder: Path) -> None:
 
 
 def _remove_leftovers(base: Path) -> None:
-    """Delete what killed exports left over an hour ago."""
+    """Delete what killed exports left over an hour ago; one at work writes into its files."""
     for path in base.glob(".*-v*.tmp"):
-        if path.is_dir() and time.time() - path.stat().st_mtime > _STALE_SECONDS:
+        touched = [path.stat().st_mtime, *(p.stat().st_mtime for p in path.rglob("*"))]
+        if path.is_dir() and time.time() - max(touched) > _STALE_SECONDS:
             shutil.rmtree(path, ignore_errors=True)

@@ -23,6 +23,7 @@ from gato_gym.data.minari.place import default_root, find_dataset, require_minar
 from gato_gym.data.minari.reader import Dataset, open_dataset
 from gato_gym.data.minari.replay import Replayer
 from gato_gym.envs.factory import observed_leaves
+from gato_gym.envs.registry import named_by_data
 from gato_gym.envs.spaces import action_spec
 from gato_gym.errors import (
     DatasetError,
@@ -182,7 +183,7 @@ class _Foreign:
 
     def __init__(self, source: Dataset, task: str | None, clip: bool) -> None:
         self.source = source
-        self.task = task or source.env_id or ""
+        self.task = task or named_by_data(source.env_id or "")
         if not self.task:
             raise DatasetError(
                 f"{source.id} does not say which environment it was made with: pass --task ID "
@@ -232,6 +233,6 @@ class _Foreign:
 def _known(task: str) -> TaskSpec | None:
     """What a task is here; None for one that nobody registered, or that is not installed."""
     try:
-        return envs.task_spec(task)
+        return envs.task_spec(named_by_data(task))
     except (GatoGymError, gym.error.Error):
         return None

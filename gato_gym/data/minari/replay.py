@@ -137,7 +137,10 @@ class Replayer:
     def _actions(self, actions: Any) -> list[Any]:
         space = self._recorded.action_space
         if not isinstance(space, spaces.Box):
-            return list(np.asarray(actions).astype(np.int64))
+            numbers = np.asarray(actions)
+            if numbers.dtype.kind not in "biu" and not (numbers == np.floor(numbers)).all():
+                raise InvalidEpisodeError(f"an action of {space} is no whole number")
+            return list(numbers.astype(np.int64))
         values = standard_actions(space, np.asarray(actions))
         outside = ~(np.abs(values) <= (np.inf if self.clip else 1 + _TOLERANCE))
         if outside.any():
@@ -156,7 +159,8 @@ def _success(infos: Any) -> bool | None:
     if not isinstance(found, np.ndarray) or found.ndim < 1 or not found.size:
         return None
     last = found.reshape(len(found), -1)[-1]
-    return bool(last[0]) if last.size == 1 and last.dtype.kind in "biuf" else None
+    known = last.size == 1 and last.dtype.kind in "biuf" and np.isfinite(last[0])
+    return bool(last[0]) if known else None
 
 
 def _at(columns: Columns, step: int) -> Any:

@@ -18,7 +18,7 @@ from gymnasium import spaces
 
 from gato_gym import envs
 from gato_gym.data.records import Leaf
-from gato_gym.envs.registry import registered
+from gato_gym.envs.registry import named_by_data, registered
 from gato_gym.envs.space_advice import DISCRETE_VALUES
 from gato_gym.errors import DatasetError
 from gato_gym.types import ROOT_KEY, flatten_observation
@@ -44,7 +44,7 @@ def find_spaces(
         DatasetError: HDF5 has no such name, or the keys cannot be nested.
     """
     try:
-        env = envs.make(task)
+        env = envs.make(named_by_data(task))
     except Exception as error:  # not installed, no GL, unknown here: the data says enough
         logger.info("%s: spaces are taken from the data: %s", task, error)
         return Spaces(_observation(task, None, leaves, texts), _action(task, None, actions), None)

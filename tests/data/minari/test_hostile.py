@@ -4,6 +4,7 @@ import builtins
 import json
 import pickle
 import shutil
+import sys
 
 import h5py
 import minari
@@ -16,7 +17,8 @@ from minari.dataset.minari_storage import MinariStorage
 from gato_gym.data.corpus import Corpus
 from gato_gym.data.minari import reader
 from gato_gym.data.minari.load import import_minari
-from gato_gym.errors import DatasetError, GatoGymError
+from gato_gym.envs.registry import named_by_data
+from gato_gym.errors import DatasetError, GatoGymError, UnknownTaskError
 
 
 @pytest.fixture(scope="module")
@@ -149,6 +151,18 @@ def test_no_environment_is_built_from_what_a_file_names(theirs, copy, tmp_path):
 def copy_again(folder, tmp_path):
     shutil.copytree(folder, tmp_path / "again")
     return tmp_path / "again"
+
+
+def test_no_module_is_imported_that_a_file_names(theirs, copy, tmp_path, monkeypatch):
+    (tmp_path / "chosen_by_a_file.py").write_text("raise SystemExit('it runs')")
+    monkeypatch.syspath_prepend(tmp_path)
+    folder = copy(theirs)
+    edit(folder, env_spec=json.dumps({"id": "chosen_by_a_file:Foo-v0", "entry_point": "x:y"}))
+    with pytest.raises(GatoGymError, match="chosen_by_a_file"):
+        load(folder, tmp_path, task=None)
+    with pytest.raises(UnknownTaskError, match="import it yourself"):
+        named_by_data("chosen_by_a_file:Foo-v0")
+    assert named_by_data("json:Foo-v0") and "chosen_by_a_file" not in sys.modules
 
 
 def test_nothing_unpickles_or_evaluates(theirs, ours, tmp_path, monkeypatch):

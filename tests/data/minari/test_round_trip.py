@@ -241,9 +241,13 @@ def test_an_export_that_was_stopped_goes_on_and_leaves_nothing_half_written(
 
 def test_what_a_killed_export_left_is_removed_after_an_hour(collected, tmp_path):
     for name, age in (("young", 60), ("old", 4000)):
-        (tmp_path / f".{name}-v0.0.tmp" / "data").mkdir(parents=True)
-        moment = (tmp_path / f".{name}-v0.0.tmp").stat().st_mtime - age
-        os.utime(tmp_path / f".{name}-v0.0.tmp", (moment, moment))
+        written = tmp_path / f".{name}-v0.0.tmp" / "data" / "main_data.hdf5"
+        written.parent.mkdir(parents=True)
+        written.write_bytes(b"half of a file")
+        then = written.stat().st_mtime - age
+        for path in (written, written.parent, written.parent.parent):
+            # An export at work writes into a file, which the folder's own time does not show.
+            os.utime(path, (then - 4000 * (path != written),) * 2)
     export_minari(Corpus.open(collected), tasks=["CartPole-v1"], root=tmp_path)
     assert {path.name for path in tmp_path.iterdir()} == {".young-v0.0.tmp", "gato_gym"}
 
