@@ -6,7 +6,7 @@ Training and acting share these classes, so the two cannot drift apart.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -71,8 +71,9 @@ class DmControlState:
         return len(self(None))
 
     def __call__(self, observation: Any) -> np.ndarray:
-        """The state as a vector; the observation is not looked at."""
-        return self._flat(self._env.state_observation())
+        """The state as a vector: the observation, unless that is an image."""
+        shown = isinstance(observation, Mapping)
+        return self._flat(observation if shown else self._env.state_observation())
 
 
 RAM_BYTES = 128

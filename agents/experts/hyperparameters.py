@@ -145,7 +145,7 @@ HYPERPARAMETERS: dict[str, Hyperparameters] = {
         gamma=0.999,
         settings={"n_steps": 256, "batch_size": 256, "n_epochs": 10, "clip_range": 0.18},
     ),
-    # PPO with the recipe of locomotion stayed at a return of 1,900 after 2 M steps.
+    # PPO with the recipe of locomotion settles for far less.
     "HalfCheetah-v5": Hyperparameters(
         total_steps=500_000,
         algorithm="SAC",

@@ -171,7 +171,10 @@ class Corpus:
         Raises:
             CorruptShardError: any byte is not the one that was committed.
         """
-        episode = self._record(entry).episode()
+        return self._episode(entry, self._record(entry))
+
+    def _episode(self, entry: EpisodeEntry, record: Record) -> Episode:
+        episode = record.episode()
         found = (episode.task, episode.expert, episode.seed, len(episode))
         expected = (entry.task, entry.expert, entry.seed, entry.steps)
         if found != expected:
@@ -215,10 +218,11 @@ class Corpus:
                 something else than the episode.
         """
         injected = entry.noise, entry.burst, entry.random_start
-        again = EpisodeEntry.to_json(self.read(entry), entry.size, *injected)
+        record = self._record(entry)
+        again = EpisodeEntry.to_json(self._episode(entry, record), entry.size, *injected)
         if EpisodeEntry.from_json(again, entry.index, entry.shard, entry.record) != entry:
             raise CorruptShardError(f"{self._where(entry)}: differs from its manifest line")
-        return self._record(entry).data
+        return record.data
 
     def verify(self) -> VerifyReport:
         """Read everything from the disk again and compare it with its checksums.

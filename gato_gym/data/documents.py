@@ -83,8 +83,8 @@ class Planner:
                 found.append(Cut(task, other, start, length))
                 steps = (room - length * self._step_tokens(task, other)) // tokens
         total = source.entries[index].steps
-        # Starting before the first step counts as starting there: beginnings are seen as often as
-        # any other step.
+        # Starting before the first step counts as starting there, else beginnings would be seen
+        # less often than any other step. The rest of the first window is seen more often.
         start = max(0, int(rng.integers(-steps + 1, total)))
         found.append(Cut(task, index, start, min(steps, total - start)))
         return found

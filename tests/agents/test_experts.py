@@ -11,7 +11,7 @@ import pytest
 from gato_gym import envs
 from gato_gym.agents import Agent
 from gato_gym.agents.experts import WEIGHTS, expert_ids, load_expert
-from gato_gym.agents.experts.features import BOXING, RamFeatures
+from gato_gym.agents.experts.features import BOXING, FEATURES, RamFeatures
 from gato_gym.agents.experts.policy import CARD, TENSORS, MLPPolicy, PolicyExpert
 from gato_gym.errors import CorruptCheckpointError, UnknownTaskError
 from gato_gym.evaluation.rollout import rollout
@@ -182,3 +182,19 @@ def test_ram_features_forget_at_reset():
         env.step(1)
         features(observation)
     env.close()
+
+
+@pytest.mark.parametrize("name", ["reacher-easy", "finger-spin", "cheetah-run", "walker-walk"])
+def test_the_state_behind_pixels_is_the_state_that_is_shown(name):
+    seen = []
+    for variant in ("", "-pixels"):
+        env, features = envs.make(f"dm_control/{name}{variant}-v0"), FEATURES["dm_control_state"]()
+        observation, _ = env.reset(seed=4)
+        features.reset(env)
+        vectors = [features(observation)]
+        for _ in range(3):
+            action = np.full(env.action_space.shape, 0.3, np.float32)
+            vectors.append(features(env.step(action)[0]))
+        seen.append(np.array(vectors))
+        env.close()
+    np.testing.assert_array_equal(*seen)
