@@ -111,43 +111,86 @@ def model_config(size: str) -> ModelConfig:
     return MODELS[size]
 
 
+OPTIMIZERS = ("adamw", "muon")
+SCHEDULES = ("cosine", "wsd", "constant")
+CHECKPOINT_ACTIVATIONS = ("auto", "on", "off")
+
+
 @dataclass(frozen=True)
 class TrainConfig:
     """One training run. Defaults are the paper's recipe (appendix D), scaled to `steps`.
 
     steps            optimiser steps
-    batch            rows of `context` tokens per step
-    learning_rate    peak; linear from 1e-7 over `warmup` steps, then cosine to a tenth at `steps`
+    batch            rows of `context` tokens per step, over all ranks and micro-batches
+    accumulate       micro-batches of a step on each rank: less memory, the same step
+    learning_rate    peak; linear from 1e-7 over `warmup` steps, then what `schedule` says
     warmup           steps; -1 = the paper's share of the run, 1.5 %
+    optimizer        adamw (the paper's) or muon for the matrices of the blocks
+    schedule         cosine to a tenth at `steps` (the paper's), wsd, or constant
     weight_decay     on matrices only
     clip             gradient norm limit; 0 = off (the paper mentions none)
+    ema              decay of a running mean of the weights, which is then exported; 0 = off
     prompt_share     share of documents that start with a prompt (section 2.3)
+    held_out         share of each task's episodes that only validation sees
+    validate_every   steps between validation losses; 0 = never
+    validation_rows  rows of each
     seed             sample order and initialisation are a function of it
     save_every       steps between checkpoints
     log_every        steps between log lines
     loader_threads   threads that build windows ahead of the step
     loader_workers   processes for that, each with so many threads; 0 = the one that trains
+    compile          torch.compile; None = where it pays, on a GPU
+    checkpoint_activations  compute the blocks again in the backward pass: on, off, or auto, where
+                     the memory asks for it
     """
 
     steps: int = 1000
     batch: int = 16
+    accumulate: int = 1
     learning_rate: float = 1e-3
     warmup: int = -1
+    optimizer: str = "adamw"
+    schedule: str = "cosine"
     weight_decay: float = 0.1
     clip: float = 1.0
+    ema: float = 0.0
     prompt_share: float = 0.25
+    held_out: float = 0.0
+    validate_every: int = 0
+    validation_rows: int = 32
     seed: int = 0
     save_every: int = 500
     log_every: int = 20
     loader_threads: int = 2
     loader_workers: int = 0
+    compile: bool | None = None
+    checkpoint_activations: str = "auto"
 
     def __post_init__(self) -> None:
-        for name in ("steps", "batch", "save_every", "log_every"):
+        for name in ("steps", "batch", "accumulate", "validation_rows", "save_every", "log_every"):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name} must be at least 1, got {getattr(self, name)}")
-        if not 0 <= self.prompt_share <= 1:
-            raise ValueError(f"prompt_share {self.prompt_share} must be in [0, 1]")
+        for name, known in (
+            ("optimizer", OPTIMIZERS),
+            ("schedule", SCHEDULES),
+            ("checkpoint_activations", CHECKPOINT_ACTIVATIONS),
+        ):
+            if getattr(self, name) not in known:
+                raise ValueError(f"{name} {getattr(self, name)!r} must be one of {known}")
+        if self.batch % self.accumulate:
+            raise ValueError(
+                f"a batch of {self.batch} rows cannot be cut into {self.accumulate} micro-batches: "
+                "choose a divisor"
+            )
+        for name in ("prompt_share", "held_out", "ema"):
+            if not 0 <= getattr(self, name) <= 1:
+                raise ValueError(f"{name} {getattr(self, name)} must be in [0, 1]")
+        if self.held_out == 1 or self.ema == 1:
+            raise ValueError("held_out and ema must be below 1")
+        if self.validate_every < 0 or (self.validate_every and not self.held_out):
+            raise ValueError(
+                "validate_every needs episodes that are held out: set held_out above 0"
+            )
         if not 0 < self.learning_rate < float("inf"):
             raise ValueError(f"learning_rate {self.learning_rate} must be positive")
         if not self.clip >= 0:
