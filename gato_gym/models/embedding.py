@@ -59,7 +59,13 @@ class Embedding(nn.Module):
         self.patches = PatchNetwork(config)
 
     def forward(
-        self, ids: Tensor, local: Tensor, patches: Tensor, pixels: Tensor, positions: Tensor
+        self,
+        ids: Tensor,
+        local: Tensor,
+        patches: Tensor,
+        pixels: Tensor,
+        positions: Tensor,
+        marks: Tensor | None = None,
     ) -> Tensor:
         """Vectors of all tokens.
 
@@ -69,6 +75,8 @@ class Embedding(nn.Module):
             patches: (U, 16, 16, 3) uint8, distinct patches: most of a video repeats itself.
             pixels: (P,) int64, which of them stands at each -1 mark, in order.
             positions: (P, 2) int64, row and column index of each mark.
+            marks: (P,) int64, where in the flat ids the marks are; None looks for them, for which
+                a GPU has to wait.
 
         Returns:
             (..., L, D)
@@ -76,8 +84,18 @@ class Embedding(nn.Module):
         # The table is small for the output; times sqrt(D) it has the residual stream's scale.
         x = self.ids(ids.clamp(min=0)) * self.ids.embedding_dim**0.5
         if len(pixels):
-            drawn = functional.embedding(pixels, self.patches(patches))
-            drawn = drawn + self.rows(positions[:, 0]) + self.columns(positions[:, 1])
-            where = (ids == PATCH).flatten().nonzero().squeeze(1)
-            x = x.flatten(0, -2).index_copy(0, where, drawn.to(x.dtype)).view_as(x)
+            if marks is None:
+                marks = (ids == PATCH).flatten().nonzero().squeeze(1)
+            drawn = self._draw(patches, pixels, positions).to(x.dtype)
+            x = x.flatten(0, -2).index_copy(0, marks, drawn).view_as(x)
+        elif self.training:
+            # Gradients of zero rather than none, so that an optimiser step does not depend on how
+            # a batch is cut into ranks and micro-batches.
+            blank = patches.new_zeros(1, 16, 16, 3)
+            first = pixels.new_zeros(1)
+            x = x + 0.0 * self._draw(blank, first, positions.new_zeros(1, 2)).sum()
         return x + self.local(local)
+
+    def _draw(self, patches: Tensor, pixels: Tensor, positions: Tensor) -> Tensor:
+        drawn = functional.embedding(pixels, self.patches(patches))
+        return drawn + self.rows(positions[:, 0]) + self.columns(positions[:, 1])

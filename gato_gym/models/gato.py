@@ -3,8 +3,7 @@
 - pre-norm blocks, attention and GEGLU without biases; the id table is also the output projection
 - rotary positions. The paper's parameter counts point to Transformer-XL relative attention; rotary
   lets a sliding cache stand in for its memory and runs on fused attention
-- one mask for everything: a token sees positions first_visible..itself. Packed documents, the
-  sliding context and a full recomputation differ only in `first_visible`
+- a token sees positions first_visible..itself, see attention.py
 - what has no target costs nothing after the last keys: the last block's queries, its feed-forward
   part and the output projection run at target positions only
 
@@ -15,43 +14,41 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from functools import partial
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
+from torch.utils.checkpoint import checkpoint
 
 from gato_gym.config import ModelConfig
+from gato_gym.models.attention import Attention, MaskedAttention, attention, query_attention
 from gato_gym.models.cache import KeyValueCache
 from gato_gym.models.embedding import Embedding
+from gato_gym.models.loss import TargetLosses, target_losses
 from gato_gym.tokenizers.vocabulary import BINS, Vocabulary
 
 ROTARY_BASE = 10_000.0
 
-Store = Callable[[int, Tensor, Tensor], tuple[Tensor, Tensor]]
+Store = Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]
 
 
 def rotary_angles(positions: Tensor, key_size: int) -> tuple[Tensor, Tensor]:
-    """cos and sin (..., 1, L, K/2) of each position's angles; (..., L) -> broadcast over heads.
+    """cos and sin (..., L, 1, K/2) of each position's angles; (..., L) -> broadcast over heads.
 
     In double precision until the cosine: an Atari episode reaches position 40,000, where a float32
     angle is off by 0.004.
     """
     steps = torch.arange(0, key_size, 2, device=positions.device, dtype=torch.float64) / key_size
     angles = positions[..., None].double() * ROTARY_BASE**-steps
-    return angles.cos().float().unsqueeze(-3), angles.sin().float().unsqueeze(-3)
+    return angles.cos().float().unsqueeze(-2), angles.sin().float().unsqueeze(-2)
 
 
 def rotate(x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
-    """Turn each pair (i, i + K/2) of (..., L, K) by its position's angle."""
+    """Turn each pair (i, i + K/2) of (..., L, H, K) by its position's angle."""
     a, b = x.chunk(2, dim=-1)
     return torch.cat([a * cos - b * sin, a * sin + b * cos], dim=-1).to(x.dtype)
-
-
-def visible_mask(first_visible: Tensor) -> Tensor:
-    """(B, L) first visible positions -> (B, 1, L, L), True where a row may see a column."""
-    index = torch.arange(first_visible.shape[1], device=first_visible.device)
-    mask = (index <= index[:, None]) & (index >= first_visible[:, :, None])
-    return mask[:, None]
 
 
 def smooth_rows(bins: int, width: int, std: float) -> Tensor:
@@ -68,12 +65,12 @@ def smooth_rows(bins: int, width: int, std: float) -> Tensor:
 
 
 class Block(nn.Module):
-    """Attention, then GEGLU; in training each is skipped with probability p (appendix C)."""
+    """Attention, then GEGLU."""
 
-    def __init__(self, config: ModelConfig, layer: int) -> None:
+    def __init__(self, config: ModelConfig) -> None:
         super().__init__()
         width = config.width
-        self.layer, self.heads, self.drop = layer, config.heads, config.stochastic_depth
+        self.heads = config.heads
         self.norm1 = nn.LayerNorm(width)
         self.query = nn.Linear(width, width, bias=False)
         self.key_value = nn.Linear(width, 2 * width, bias=False)
@@ -82,43 +79,75 @@ class Block(nn.Module):
         self.up = nn.Linear(width, config.hidden, bias=False)
         self.down = nn.Linear(config.hidden // 2, width, bias=False)
 
-    def _heads(self, x: Tensor) -> Tensor:
-        return x.unflatten(-1, (self.heads, -1)).transpose(-3, -2)
-
-    def _keep(self, x: Tensor) -> Tensor:
-        """Stochastic depth: zero a sub-layer's output for some rows, scale the others up."""
-        if not self.training or self.drop == 0:
-            return x
-        kept = torch.rand(len(x), 1, 1, device=x.device) >= self.drop
-        return x * (kept / (1 - self.drop)).to(x.dtype)
-
     def forward(
         self,
         x: Tensor,
         angles: tuple[Tensor, Tensor],
-        mask: Tensor,
+        attend: Attention,
         queries: Tensor | None = None,
         store: Store | None = None,
+        keep: Tensor | None = None,
     ) -> Tensor:
         """(B, L, D) -> (B, L, D), or (B, Q, D) at the positions `queries` (B, Q) where given.
 
-        `store` keeps the new keys and values and returns all that can be attended to.
+        Args:
+            x: the residual stream.
+            angles: of every position, see `rotary_angles`.
+            attend: attention of all positions, or of the queries where given.
+            queries: where the result is wanted.
+            store: keeps the new keys and values and returns all that can be attended to.
+            keep: (B, 2), what each sub-layer's output is multiplied with in each row.
         """
-        cos, sin = angles
-        normed = self.norm1(x)
-        key, value = (self._heads(part) for part in self.key_value(normed).chunk(2, dim=-1))
-        key = rotate(key, cos, sin)
-        if store is not None:
-            key, value = store(self.layer, key, value)
-        if queries is not None:
-            x, normed = (_take(part, queries) for part in (x, normed))
-            rows = queries[:, None, :, None]
-            cos, sin, mask = (torch.take_along_dim(part, rows, dim=2) for part in (cos, sin, mask))
-        query = rotate(self._heads(self.query(normed)), cos, sin)
-        attended = functional.scaled_dot_product_attention(query, key, value, attn_mask=mask)
-        x = x + self._keep(self.out(attended.transpose(1, 2).flatten(2)))
-        gate, linear = self.up(self.norm2(x)).chunk(2, dim=-1)
-        return x + self._keep(self.down(functional.gelu(gate) * linear))
+
+        def attention(rows: Tensor | None) -> Tensor:
+            part, cos, sin, see, wanted = x, *angles, attend, queries
+            if rows is not None:
+                part, see = x[rows], attend.rows(rows)
+                wanted = None if queries is None else queries[rows]
+            normed = self.norm1(part)
+            key, value = self.key_value(normed).chunk(2, dim=-1)
+            key, value = rotate(self._heads(key), cos, sin), self._heads(value)
+            key, value = key.transpose(1, 2), value.transpose(1, 2)
+            if store is not None:
+                key, value = store(key, value)
+            if wanted is not None:
+                normed = _take(normed, wanted)
+                cos, sin = (
+                    torch.take_along_dim(table, wanted[:, :, None, None], dim=1)
+                    for table in (cos, sin)
+                )
+            query = rotate(self._heads(self.query(normed)), cos, sin).transpose(1, 2)
+            return self.out(see(query, key, value).transpose(1, 2).flatten(2))
+
+        residual = x if queries is None else _take(x, queries)
+        x1 = _add(residual, attention, None if keep is None else keep[:, 0])
+
+        def feed_forward(rows: Tensor | None) -> Tensor:
+            gate, linear = self.up(self.norm2(x1 if rows is None else x1[rows])).chunk(2, dim=-1)
+            return self.down(functional.gelu(gate) * linear)
+
+        return _add(x1, feed_forward, None if keep is None else keep[:, 1])
+
+    def _heads(self, x: Tensor) -> Tensor:
+        """(B, L, D) -> (B, L, H, K)."""
+        return x.unflatten(-1, (self.heads, -1))
+
+
+def _add(x: Tensor, update: Callable[[Tensor | None], Tensor], keep: Tensor | None) -> Tensor:
+    """x + update, in each row times its factor of `keep` (B,); on a CPU rows of factor 0 are not
+    computed (stochastic depth, appendix C)."""
+    if keep is None:
+        return x + update(None)
+    if keep.is_cuda:
+        return x + update(None) * keep[:, None, None].to(x.dtype)  # shapes that never change
+    factor = float(keep.max())
+    rows = keep.nonzero().squeeze(1)
+    if len(rows) == len(keep):
+        return torch.add(x, update(None), alpha=factor)
+    if not len(rows):
+        # Gradients of zero rather than none, so that an optimiser step is the same on all ranks.
+        rows = torch.zeros(1, dtype=torch.long)
+    return x.index_add(0, rows, update(rows), alpha=factor)
 
 
 def _take(x: Tensor, index: Tensor) -> Tensor:
@@ -133,8 +162,10 @@ class Gato(nn.Module):
         super().__init__()
         self.config = config
         self.embedding = Embedding(config)
-        self.blocks = nn.ModuleList(Block(config, layer) for layer in range(config.layers))
+        self.blocks = nn.ModuleList(Block(config) for _ in range(config.layers))
         self.norm = nn.LayerNorm(config.width)
+        # The first so many blocks keep no activations but compute them again in the backward pass.
+        self.recomputed_blocks = 0
         self.init_weights()
 
     def init_weights(self) -> None:
@@ -178,8 +209,11 @@ class Gato(nn.Module):
         positions: Tensor,
         first_visible: Tensor,
         queries: Tensor | None = None,
-    ) -> Tensor:
-        """Logits of the next id after each position, or only after the positions `queries`.
+        targets: Tensor | None = None,
+        keep: Tensor | None = None,
+        marks: Tensor | None = None,
+    ) -> Tensor | TargetLosses:
+        """Logits of the next id after each position, or only after `queries`; or the losses there.
 
         Args:
             ids: (B, L) int64, -1 where a patch stands.
@@ -187,18 +221,32 @@ class Gato(nn.Module):
             patches, pixels, positions: distinct patches and where they stand, see `Embedding`.
             first_visible: (B, L) int64, the first position of the row that each token may see.
             queries: (B, Q) int64 positions whose prediction is wanted.
+            targets: (B, Q) int64, the id to predict at each query, -1 for none.
+            keep: (B, layers, 2) factors of the sub-layers' outputs, 0 = skipped (stochastic depth).
+            marks: (P,) int64, see `Embedding`.
 
         Returns:
-            (B, L, V), or (B, Q, V).
+            (B, L, V) or (B, Q, V); with targets their losses, for which no tensor of all logits is
+            ever made.
         """
-        x = self.embedding(ids, local, patches, pixels, positions)
+        x = self.embedding(ids, local, patches, pixels, positions, marks)
         index = torch.arange(ids.shape[1], device=ids.device)[None]
         angles = rotary_angles(index, self.config.width // self.config.heads)
-        mask = visible_mask(first_visible)
-        for block in self.blocks[:-1]:
-            x = block(x, angles, mask)
-        x = self.blocks[-1](x, angles, mask, queries)
-        return self.logits(self.norm(x))
+        attend = attention(first_visible)
+        last = attend if queries is None else query_attention(first_visible, queries)
+        for layer, block in enumerate(self.blocks):
+            wanted, see = (None, attend) if layer < len(self.blocks) - 1 else (queries, last)
+            kept = None if keep is None else keep[:, layer]
+            x = self._run(layer, block, x, angles, see, wanted, None, kept)
+        x = self.norm(x)
+        if targets is None:
+            return self.logits(x)
+        return target_losses(x, self.embedding.ids.weight, targets)
+
+    def _run(self, layer: int, block: nn.Module, *args: Any) -> Tensor:
+        if layer < self.recomputed_blocks and torch.is_grad_enabled():
+            return checkpoint(block, *args, use_reentrant=False, preserve_rng_state=False)
+        return block(*args)
 
     @torch.inference_mode()
     def extend(
@@ -224,12 +272,10 @@ class Gato(nn.Module):
         x = self.embedding(ids, local, patches, pixels, positions)
         index, slots, mask = cache.place(rows, first_visible)
         angles = rotary_angles(index, self.config.width // self.config.heads)
+        attend = MaskedAttention(mask)
+        for layer, block in enumerate(self.blocks[:-1]):
+            x = block(x, angles, attend, store=partial(cache.write, layer, rows, slots))
         last = torch.full((len(ids), 1), ids.shape[1] - 1, device=ids.device)
-
-        def store(layer: int, keys: Tensor, values: Tensor) -> tuple[Tensor, Tensor]:
-            return cache.write(layer, rows, slots, keys, values)
-
-        for block in self.blocks[:-1]:
-            x = block(x, angles, mask, store=store)
-        x = self.blocks[-1](x, angles, mask, last, store)
+        store = partial(cache.write, len(self.blocks) - 1, rows, slots)
+        x = self.blocks[-1](x, angles, MaskedAttention(mask[:, :, -1:]), last, store)
         return self.logits(self.norm(x[:, 0]))

@@ -1,0 +1,202 @@
+"""Who sees whom, and an exact way to compute it that does no work for what is not seen.
+
+One rule for everything: a token sees positions first_visible..itself. Packed documents, a sliding
+context and a full recomputation differ only in `first_visible`.
+
+- `DocumentAttention`, on a CPU, where first_visible is the start of the token's document: one fused
+  causal call per document, so nothing is spent on other documents or on the future
+- `FlexAttention`, on CUDA: the same, as a block mask of FlexAttention
+- `MaskedAttention`, everywhere else: fused attention under a boolean mask
+
+Shapes: B rows, L tokens, Q queries, C keys, H heads, K key size.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from functools import cache, partial
+from itertools import pairwise
+from typing import Protocol
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+from torch.nn.attention.flex_attention import BlockMask, create_block_mask, flex_attention
+
+logger = logging.getLogger(__name__)
+
+
+class Attention(Protocol):
+    """Attention under one visibility."""
+
+    def __call__(self, query: Tensor, key: Tensor, value: Tensor) -> Tensor:
+        """(B, H, Q, K), (B, H, C, K), (B, H, C, K) -> (B, H, Q, K)."""
+
+    def rows(self, index: Tensor) -> Attention:
+        """The same of some rows only."""
+
+
+class MaskedAttention:
+    """Under a mask (B, 1, Q, C), True where a query may see a key."""
+
+    def __init__(self, mask: Tensor) -> None:
+        self.mask = mask
+
+    def __call__(self, query: Tensor, key: Tensor, value: Tensor) -> Tensor:
+        """See `Attention`."""
+        return functional.scaled_dot_product_attention(query, key, value, attn_mask=self.mask)
+
+    def rows(self, index: Tensor) -> MaskedAttention:
+        """See `Attention`."""
+        return MaskedAttention(self.mask[index])
+
+
+class DocumentAttention:
+    """Each document of each row on its own.
+
+    Args:
+        lengths: per row the lengths of its documents, which fill it.
+    """
+
+    def __init__(self, lengths: list[list[int]]) -> None:
+        self.lengths = lengths
+        self._parts: list[int] = []
+        for length in (length for row in lengths for length in row):
+            # What sees only itself is padding: its value is all that it attends to.
+            if length == 1 and self._parts and self._parts[-1] <= 0:
+                self._parts[-1] -= 1
+            else:
+                self._parts.append(-1 if length == 1 else length)
+
+    def __call__(self, query: Tensor, key: Tensor, value: Tensor) -> Tensor:
+        """See `Attention`; Q = C = L."""
+        rows = len(query)
+        sizes = [abs(part) for part in self._parts]
+        split = [x.transpose(1, 2).flatten(0, 1).split(sizes) for x in (query, key, value)]
+        attended = [
+            _causal(*document) if part > 0 else document[2]
+            for part, *document in zip(self._parts, *split, strict=True)
+        ]
+        return torch.cat(attended).unflatten(0, (rows, -1)).transpose(1, 2)
+
+    def rows(self, index: Tensor) -> DocumentAttention:
+        """See `Attention`."""
+        return DocumentAttention([self.lengths[row] for row in index.tolist()])
+
+
+def _causal(query: Tensor, key: Tensor, value: Tensor) -> Tensor:
+    """Of one document: three times (L, H, K) -> (L, H, K)."""
+    heads_first = (x.transpose(0, 1)[None] for x in (query, key, value))
+    attended = functional.scaled_dot_product_attention(*heads_first, is_causal=True)
+    return attended[0].transpose(0, 1)
+
+
+class FlexAttention:
+    """Under a block mask: blocks that nothing sees are skipped. Compiled on CUDA."""
+
+    def __init__(self, mask: BlockMask) -> None:
+        self.mask = mask
+
+    def __call__(self, query: Tensor, key: Tensor, value: Tensor) -> Tensor:
+        """See `Attention`; Q = C = L."""
+        attend = _compiled(flex_attention) if query.is_cuda else flex_attention
+        attended = attend(query, key, value, block_mask=self.mask)
+        assert isinstance(attended, Tensor)
+        return attended
+
+    def rows(self, index: Tensor) -> FlexAttention:
+        """See `Attention`."""
+        raise NotImplementedError("on CUDA rows are not skipped: shapes stay as they are")
+
+
+@cache
+def _compiled(function: Callable[..., Tensor]) -> Callable[..., Tensor]:
+    return torch.compile(function)
+
+
+def attention(first_visible: Tensor, kind: str | None = None) -> Attention:
+    """The fastest attention for (B, L) first visible positions.
+
+    Args:
+        first_visible: int64, the first position of the row that each token may see.
+        kind: "documents", "flex" or "masked"; None chooses.
+    """
+    if kind is None:
+        kind = "documents"
+        if first_visible.is_cuda:
+            kind = "flex" if flex_works() else "masked"
+    if kind == "documents":
+        lengths = document_lengths(first_visible)
+        if lengths is not None:
+            return DocumentAttention(lengths)
+    if kind == "flex":
+        return FlexAttention(flex_mask(first_visible))
+    return MaskedAttention(visible_mask(first_visible))
+
+
+def query_attention(first_visible: Tensor, queries: Tensor) -> MaskedAttention:
+    """Attention of the positions `queries` (B, Q) only; there are few of them."""
+    columns = torch.arange(first_visible.shape[1], device=first_visible.device)
+    first = first_visible.gather(1, queries)[:, :, None]
+    return MaskedAttention(((columns <= queries[:, :, None]) & (columns >= first))[:, None])
+
+
+def visible_mask(first_visible: Tensor) -> Tensor:
+    """(B, L) first visible positions -> (B, 1, L, L), True where a row may see a column."""
+    index = torch.arange(first_visible.shape[1], device=first_visible.device)
+    mask = (index <= index[:, None]) & (index >= first_visible[:, :, None])
+    return mask[:, None]
+
+
+def document_lengths(first_visible: Tensor) -> list[list[int]] | None:
+    """Per row the lengths of its documents; None where some token sees less than its document."""
+    index = torch.arange(first_visible.shape[1], device=first_visible.device)
+    starts = first_visible == index
+    # The start of the document that each token stands in.
+    expected = torch.where(starts, index, 0).cummax(dim=1).values
+    if not torch.equal(expected, first_visible):
+        return None
+    ends = [[*row.nonzero().flatten().tolist(), len(row)] for row in starts]
+    return [[end - start for start, end in pairwise(row)] for row in ends]
+
+
+def _sees(first_visible: Tensor, row: Tensor, head: Tensor, query: Tensor, key: Tensor) -> Tensor:
+    return (key <= query) & (key >= first_visible[row, query])
+
+
+def flex_mask(first_visible: Tensor) -> BlockMask:
+    """(B, L) first visible positions -> the block mask of FlexAttention."""
+    rows, length = first_visible.shape
+    build = _compiled(create_block_mask) if first_visible.is_cuda else create_block_mask
+    mask = build(
+        partial(_sees, first_visible), rows, None, length, length, device=first_visible.device.type
+    )
+    assert isinstance(mask, BlockMask)
+    return mask
+
+
+@cache
+def flex_works() -> bool:
+    """Whether FlexAttention compiles here, forward and backward, and agrees with the mask.
+
+    It is the fastest way on a GPU, and the one whose compilation depends most on driver, Triton and
+    card. Asked once, on a problem of one block.
+    """
+    try:
+        device = torch.device("cuda")
+        first = torch.zeros(1, 256, dtype=torch.long, device=device)
+        first[:, 100:] = 100
+        inputs = [torch.randn(1, 2, 256, 32, device=device, dtype=torch.bfloat16) for _ in range(3)]
+        results = []
+        for kind in ("flex", "masked"):
+            leaves = [x.clone().requires_grad_() for x in inputs]
+            attended = attention(first, kind)(*leaves)
+            attended.float().square().sum().backward()
+            results.append([attended, *(leaf.grad for leaf in leaves)])
+        for flex, masked in zip(*results, strict=True):
+            torch.testing.assert_close(flex, masked, rtol=0.05, atol=0.05)
+    except Exception as error:  # a compiler raises what it likes; every reason has one consequence
+        logger.warning("FlexAttention does not work here, masks take its place: %s", error)
+        return False
+    return True
