@@ -1,4 +1,4 @@
-"""The schedule of appendix D and what decays."""
+"""The schedules, what decays, and which optimiser has what."""
 
 from itertools import pairwise
 
@@ -6,11 +6,13 @@ import pytest
 import torch
 from torch import nn
 
-from gato_gym.config import ModelConfig, TrainConfig
+from gato_gym.config import MODELS, PAPER_PARAMETERS, SCHEDULES, ModelConfig, TrainConfig
 from gato_gym.models.gato import Gato
-from gato_gym.training.optim import learning_rate, make_optimizer
+from gato_gym.training.muon import MuonWithAdamW
+from gato_gym.training.optim import default_rate, learning_rate, make_optimizer
 
 PAPER = TrainConfig(steps=1_000_000, learning_rate=1e-4)
+SHAPE = dict(width=32, layers=2, heads=2, hidden=64, text_size=1024, patch_channels=32)
 
 
 def test_paper_schedule():
@@ -23,29 +25,55 @@ def test_paper_schedule():
     assert learning_rate(PAPER, 2_000_000) == pytest.approx(1e-5)
 
 
+def test_wsd_stays_at_the_peak_then_falls_to_zero():
+    config = TrainConfig(steps=1000, warmup=10, learning_rate=2e-3, schedule="wsd")
+    assert [learning_rate(config, step) for step in (10, 400, 800)] == [2e-3] * 3
+    assert learning_rate(config, 850) == pytest.approx(1e-3)  # 1 - sqrt(50 / 200)
+    assert 0 < learning_rate(config, 999) < 1e-5
+    assert learning_rate(config, 1000) == learning_rate(config, 2000) == 0
+
+
+def test_constant_stays():
+    config = TrainConfig(steps=100, warmup=10, learning_rate=2e-3, schedule="constant")
+    assert {learning_rate(config, step) for step in range(10, 200)} == {2e-3}
+
+
+@pytest.mark.parametrize("schedule", SCHEDULES)
 @pytest.mark.parametrize(
-    ("steps", "warmup"), [(1, -1), (1, 0), (10, -1), (100, 0), (100, 100), (7, 3)]
+    ("steps", "warmup"), [(1, -1), (1, 0), (10, -1), (100, 0), (100, 100), (100, 90), (7, 3)]
 )
-def test_rises_then_falls(steps, warmup):
-    config = TrainConfig(steps=steps, warmup=warmup, learning_rate=1e-3)
-    rates = [learning_rate(config, step) for step in range(steps + 1)]
+def test_rises_then_falls(schedule, steps, warmup):
+    config = TrainConfig(steps=steps, warmup=warmup, learning_rate=1e-3, schedule=schedule)
+    rates = [learning_rate(config, step) for step in range(steps)]
     top = config.warmup_steps
     assert all(a < b for a, b in pairwise(rates[: top + 1]))
     assert all(a >= b for a, b in pairwise(rates[top:]))
-    assert max(rates) == pytest.approx(1e-3)
     assert rates[0] == pytest.approx(1e-7 if top else 1e-3)
+    assert min(rates) > 0
+    if top < steps:
+        assert rates[top] == pytest.approx(1e-3)
 
 
-def test_matrices_decay_and_the_rest_does_not():
-    shape = dict(width=32, layers=1, heads=2, hidden=64, text_size=1024, patch_channels=32)
-    model = Gato(ModelConfig("test", **shape))
-    optimizer = make_optimizer(model, TrainConfig(weight_decay=0.3))
+def test_rates_of_the_papers_sizes():
+    assert {size: default_rate(size) for size in PAPER_PARAMETERS} == {
+        "1.2b": 1e-4,
+        "364m": 2e-4,
+        "79m": 1e-4,
+    }
+    assert {default_rate(size) for size in MODELS.keys() - PAPER_PARAMETERS.keys()} == {1e-3}
+
+
+@pytest.mark.parametrize("name", ["adamw", "muon"])
+def test_matrices_decay_and_the_rest_does_not(name):
+    model = Gato(ModelConfig("test", **SHAPE))
+    optimizer = make_optimizer(model, TrainConfig(weight_decay=0.3, optimizer=name))
+    listed = [parameter for group in optimizer.param_groups for parameter in group["params"]]
+    assert len(listed) == len(set(listed)) == len(list(model.parameters()))
     decays = {
         parameter: group["weight_decay"]
         for group in optimizer.param_groups
         for parameter in group["params"]
     }
-    assert len(decays) == len(list(model.parameters()))
     norms = {
         parameter
         for module in model.modules()
@@ -55,6 +83,42 @@ def test_matrices_decay_and_the_rest_does_not():
     for name, parameter in model.named_parameters():
         plain = parameter in norms or name.endswith("bias")
         assert decays[parameter] == (0.0 if plain else 0.3), name
+
+
+def test_muon_has_the_matrices_of_the_blocks():
+    model = Gato(ModelConfig("test", **SHAPE))
+    optimizer = make_optimizer(model, TrainConfig(optimizer="muon"))
+    assert isinstance(optimizer, MuonWithAdamW)
+    parts = {
+        parameter: group["parts"]
+        for group in optimizer.param_groups
+        if "parts" in group
+        for parameter in group["params"]
+    }
+    expected = {}
+    for block in model.blocks:
+        expected |= {linear.weight: 1 for linear in (block.query, block.out, block.down)}
+        expected |= {linear.weight: 2 for linear in (block.key_value, block.up)}
+    assert parts == expected
+
+
+@pytest.mark.parametrize("name", ["adamw", "muon"])
+def test_what_is_frozen_is_not_in_it(name):
+    model = Gato(ModelConfig("test", **SHAPE)).requires_grad_(False)
+    with pytest.raises(ValueError, match="nothing to train"):
+        make_optimizer(model, TrainConfig(optimizer=name))
+    chosen = model.blocks[1].up.weight.requires_grad_(True)
+    optimizer = make_optimizer(model, TrainConfig(optimizer=name))
+    assert [p for group in optimizer.param_groups for p in group["params"]] == [chosen]
+    before = chosen.detach().clone()
+    chosen.grad = torch.ones_like(chosen)
+    optimizer.step()
+    assert not torch.equal(chosen, before)
+
+
+def test_muon_needs_a_matrix():
+    with pytest.raises(ValueError, match="use adamw"):
+        make_optimizer(nn.Linear(2, 2), TrainConfig(optimizer="muon"))
 
 
 def test_papers_moments():
