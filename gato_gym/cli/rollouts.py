@@ -145,11 +145,12 @@ class Rollouts:
     """Rollouts of a run, in the background; use it as a context manager.
 
     Args:
-        folder: of the run; OUT/rollouts holds what is being played, and nothing afterwards.
+        folder: of the run; "rollouts" in it holds what is being played, nothing afterwards.
         tasks: which to play, see `rollout_tasks`.
         every: steps between them; 0 = never.
         episodes: of each task.
         seed: of the first episode.
+        step: where the run begins or resumes.
         tell: shows a line to a person.
     """
 
@@ -160,6 +161,7 @@ class Rollouts:
         every: int,
         episodes: int = 10,
         seed: int = 7000,
+        step: int = 0,
         *,
         tell: Callable[[str], None],
     ) -> None:
@@ -167,25 +169,27 @@ class Rollouts:
             if value < least:
                 raise ValueError(f"--eval-{name} must be at least {least}, got {value}")
         self.tasks, self.every, self.episodes, self.seed = list(tasks), every, episodes, seed
-        self._root, self._tell = folder / FOLDER, tell
+        self._root, self._tell, self._seen = folder / FOLDER, tell, step
         self._process: subprocess.Popen | None = None
-        self._step, self._began = 0, 0.0
+        self._step, self._began = step, 0.0
+        self._ended: list[Played] = []
 
     def due(self, step: int) -> bool:
-        """Whether to call `start` after this step; says so where the last one is still running."""
-        if not self.every or step % self.every:
+        """Whether a multiple of `every` was passed since the last call; the same on all ranks."""
+        if not self.every:
             return False
-        if self._process is not None and self._process.poll() is None:
-            self._tell(f"rollouts of step {step} left out: those of step {self._step} are running")
-            return False
-        return True
+        before, self._seen = self._seen, step
+        return step // self.every > before // self.every
 
-    def start(self, step: int, write: Callable[[Path], object]) -> list[Played]:
-        """Play the weights that `write(folder)` saves as an agent; returns what was not yet polled.
+    def start(self, step: int, write: Callable[[Path], object]) -> None:
+        """Play the weights that `write(folder)` saves as an agent, unless others are being played.
 
         Trouble with the files or the process is told, not raised: training goes on.
         """
-        before = self.poll()
+        if self._running():
+            self._tell(f"rollouts of step {step} left out: those of step {self._step} are running")
+            return
+        self._collect()
         folder = self._folder(step)
         try:
             shutil.rmtree(folder, ignore_errors=True)
@@ -197,12 +201,48 @@ class Rollouts:
             self._tell(f"rollouts of step {step} could not start: {error}")
         else:
             self._step, self._began = step, time.monotonic()
-        return before
 
     def poll(self) -> list[Played]:
-        """The rollouts that have ended since the last call: one or none."""
-        if self._process is None or self._process.poll() is None:
-            return []
+        """The rollouts that have ended since the last call."""
+        if not self._running():
+            self._collect()
+        ended, self._ended = self._ended, []
+        return ended
+
+    def finish(
+        self,
+        step: int,
+        write: Callable[[Path], object],
+        leave: Callable[[], bool] = lambda: False,
+    ) -> list[Played]:
+        """Wait for what is running, then play the last weights if they were not.
+
+        Args:
+            step, write: as of `start`.
+            leave: is asked while waiting; once it is true, what is running is stopped.
+        """
+        self._wait(leave)
+        if self.every and self._step != step and not leave():
+            self.start(step, write)
+            self._wait(leave)
+        self.stop()
+        return self.poll()
+
+    def _wait(self, leave: Callable[[], bool]) -> None:
+        if self._running():
+            self._tell(f"waiting for the rollouts of step {self._step}")
+        while self._running() and not leave():
+            time.sleep(0.1)
+        if not self._running():
+            self._collect()
+
+    def _running(self) -> bool:
+        return self._process is not None and self._process.poll() is None
+
+    def _collect(self) -> None:
+        """Take the result of a process that has ended."""
+        if self._process is None:
+            return
         process, self._process = self._process, None
         if process.stdin is not None:
             process.stdin.close()
@@ -214,26 +254,17 @@ class Rollouts:
         scores, failed = _read(folder / SCORES)
         shutil.rmtree(folder, ignore_errors=True)
         seconds = time.monotonic() - self._began
-        return [Played(self._step, seconds, tuple(scores), failed, problem)]
-
-    def wait(self, leave: Callable[[], bool] = lambda: False) -> list[Played]:
-        """Wait for what is running, until it ends or `leave()` is true; then it is stopped."""
-        if self._process is not None and self._process.poll() is None:
-            self._tell(f"waiting for the rollouts of step {self._step}")
-        while self._process is not None and self._process.poll() is None and not leave():
-            time.sleep(0.1)
-        ended = self.poll()
-        self.stop()
-        return ended
+        self._ended.append(Played(self._step, seconds, tuple(scores), failed, problem))
 
     def stop(self) -> None:
         """End what is running, without a result."""
-        if self._process is None:
+        if not self._running():
+            self._collect()
             return
         process, self._process = self._process, None
-        if process.poll() is None:
-            process.kill()
-            self._tell(f"rollouts of step {self._step} were still running and are ended")
+        assert process is not None
+        process.kill()
+        self._tell(f"rollouts of step {self._step} were still running and are ended")
         process.wait()
         if process.stdin is not None:
             process.stdin.close()
