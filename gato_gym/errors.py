@@ -43,6 +43,10 @@ class TrainingError(GatoGymError, RuntimeError):
     """Training cannot go on, e.g. a non-finite loss; names the batch's episodes."""
 
 
+class OutOfMemoryError(GatoGymError, MemoryError):
+    """A training step would not fit the memory; says by how much and what would."""
+
+
 class CorpusPathError(GatoGymError, OSError):
     """A path that holds no corpus, or one of a newer format; the message says what to do."""
 

@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
-from functools import cache, partial
+from functools import cache
 from itertools import pairwise
 from typing import Protocol
 
@@ -161,17 +161,15 @@ def document_lengths(first_visible: Tensor) -> list[list[int]] | None:
     return [[end - start for start, end in pairwise(row)] for row in ends]
 
 
-def _sees(first_visible: Tensor, row: Tensor, head: Tensor, query: Tensor, key: Tensor) -> Tensor:
-    return (key <= query) & (key >= first_visible[row, query])
-
-
 def flex_mask(first_visible: Tensor) -> BlockMask:
     """(B, L) first visible positions -> the block mask of FlexAttention."""
+
+    def sees(row: Tensor, head: Tensor, query: Tensor, key: Tensor) -> Tensor:
+        return (key <= query) & (key >= first_visible[row, query])
+
     rows, length = first_visible.shape
     build = _compiled(create_block_mask) if first_visible.is_cuda else create_block_mask
-    mask = build(
-        partial(_sees, first_visible), rows, None, length, length, device=first_visible.device.type
-    )
+    mask = build(sees, rows, None, length, length, device=first_visible.device.type)
     assert isinstance(mask, BlockMask)
     return mask
 

@@ -86,16 +86,7 @@ class Embedding(nn.Module):
         if len(pixels):
             if marks is None:
                 marks = (ids == PATCH).flatten().nonzero().squeeze(1)
-            drawn = self._draw(patches, pixels, positions).to(x.dtype)
-            x = x.flatten(0, -2).index_copy(0, marks, drawn).view_as(x)
-        elif self.training:
-            # Gradients of zero rather than none, so that an optimiser step does not depend on how
-            # a batch is cut into ranks and micro-batches.
-            blank = patches.new_zeros(1, 16, 16, 3)
-            first = pixels.new_zeros(1)
-            x = x + 0.0 * self._draw(blank, first, positions.new_zeros(1, 2)).sum()
+            drawn = functional.embedding(pixels, self.patches(patches))
+            drawn = drawn + self.rows(positions[:, 0]) + self.columns(positions[:, 1])
+            x = x.flatten(0, -2).index_copy(0, marks, drawn.to(x.dtype)).view_as(x)
         return x + self.local(local)
-
-    def _draw(self, patches: Tensor, pixels: Tensor, positions: Tensor) -> Tensor:
-        drawn = functional.embedding(pixels, self.patches(patches))
-        return drawn + self.rows(positions[:, 0]) + self.columns(positions[:, 1])

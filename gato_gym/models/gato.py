@@ -138,8 +138,8 @@ def _add(x: Tensor, update: Callable[[Tensor | None], Tensor], keep: Tensor | No
     computed (stochastic depth, appendix C)."""
     if keep is None:
         return x + update(None)
-    if keep.is_cuda:
-        return x + update(None) * keep[:, None, None].to(x.dtype)  # shapes that never change
+    if keep.is_cuda or torch.compiler.is_compiling():  # shapes must not change
+        return x + update(None) * keep[:, None, None].to(x.dtype)
     factor = float(keep.max())
     rows = keep.nonzero().squeeze(1)
     if len(rows) == len(keep):
@@ -166,6 +166,8 @@ class Gato(nn.Module):
         self.norm = nn.LayerNorm(config.width)
         # The first so many blocks keep no activations but compute them again in the backward pass.
         self.recomputed_blocks = 0
+        # "documents", "flex" or "masked"; None chooses by device and visibility.
+        self.attention: str | None = None
         self.init_weights()
 
     def init_weights(self) -> None:
@@ -195,6 +197,17 @@ class Gato(nn.Module):
     def parameter_count(self) -> int:
         """Number of parameters, the tied table once."""
         return sum(parameter.numel() for parameter in self.parameters())
+
+    def compile_blocks(self) -> None:
+        """Compile each block with torch.compile; all share the code that the first one gives.
+
+        Shapes that vary become dynamic at their second size: nothing compiles again after the first
+        steps. On a CPU this gives up what depends on lengths: attention by document, skipped rows.
+        """
+        for block in self.blocks:
+            block.compile()
+        if self.attention is None and not next(self.parameters()).is_cuda:
+            self.attention = "masked"
 
     def logits(self, hidden: Tensor) -> Tensor:
         """(..., D) -> (..., V) through the tied table."""
@@ -232,7 +245,7 @@ class Gato(nn.Module):
         x = self.embedding(ids, local, patches, pixels, positions, marks)
         index = torch.arange(ids.shape[1], device=ids.device)[None]
         angles = rotary_angles(index, self.config.width // self.config.heads)
-        attend = attention(first_visible)
+        attend = attention(first_visible, self.attention)
         last = attend if queries is None else query_attention(first_visible, queries)
         for layer, block in enumerate(self.blocks):
             wanted, see = (None, attend) if layer < len(self.blocks) - 1 else (queries, last)

@@ -1,99 +1,85 @@
 """The training loop: windows in, weights out (paper section 2.3, appendix D).
 
-- the loss is the mean cross-entropy over all targets of the batch
-- sample order and schedule are functions of the step, so a resumed run repeats the uninterrupted
-  one bit for bit (same machine, same thread count)
+- the loss is the mean cross-entropy over all targets of the batch, over all ranks
+- sample order, stochastic depth and schedule are functions of the step, so a resumed run repeats
+  the uninterrupted one bit for bit (same machine, ranks and thread count)
 - a non-finite loss or gradient stops the run before the optimiser step, and names the episodes
 """
 
 from __future__ import annotations
 
 import logging
-import time
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import nullcontext
+from functools import cache
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
-from torch import Tensor
-from torch.nn import functional
-from torch.utils.tensorboard import SummaryWriter
 
 from gato_gym.config import ModelConfig, TrainConfig
+from gato_gym.data.identity import changed_data
 from gato_gym.data.packing import Window
 from gato_gym.data.windows import WindowSource, batches
 from gato_gym.errors import CorruptCheckpointError, TrainingError
 from gato_gym.models.device import choose_device
 from gato_gym.models.gato import Gato
-from gato_gym.training import checkpoint
+from gato_gym.training.checkpoint import Checkpoints
+from gato_gym.training.commit import STATE
+from gato_gym.training.distributed import Ranks, clip_gradients, full_weights, settle, shard
+from gato_gym.training.ema import Ema
+from gato_gym.training.flops import peak_flops, step_flops
+from gato_gym.training.manifest import check_manifest, read_json
+from gato_gym.training.memory import estimate, free_memory, plan_recomputed_blocks
 from gato_gym.training.optim import learning_rate, make_optimizer
+from gato_gym.training.progress import Meter, StepLog, ValidationLog, validation_log
+from gato_gym.training.step import (
+    Gradients,
+    backward,
+    count_targets,
+    draw_keep,
+    failed_episodes,
+    finite,
+)
+from gato_gym.training.validation import validate
 
 logger = logging.getLogger(__name__)
 
-
-@dataclass(frozen=True)
-class StepLog:
-    """One log line; losses in nats per target, `accuracy` of the most likely id."""
-
-    step: int
-    loss: float
-    losses: dict[str, float]
-    accuracy: dict[str, float]
-    gradient_norm: float
-    learning_rate: float
-    tokens_per_second: float
-    loader_wait: float
-    padding: float
-
-
-def to_device(window: Window, device: torch.device) -> dict[str, Tensor]:
-    """The arrays of a window as tensors; images stay uint8."""
-    names = (
-        "ids",
-        "local",
-        "first_visible",
-        "queries",
-        "targets",
-        "patches",
-        "pixels",
-        "positions",
-    )
-    return {
-        name: torch.from_numpy(np.ascontiguousarray(getattr(window, name))).to(
-            device, non_blocking=True
-        )
-        for name in names
-    }
-
-
-def predict(model: Gato, batch: dict[str, Tensor]) -> Tensor:
-    """Logits (B, Q, V) at the batch's query positions."""
-    inputs = ("ids", "local", "patches", "pixels", "positions", "first_visible", "queries")
-    return model(*(batch[name] for name in inputs))
-
-
-def target_losses(logits: Tensor, targets: Tensor) -> Tensor:
-    """(B, Q) cross-entropy in nats, 0 where there is no target."""
-    losses = functional.cross_entropy(
-        logits.flatten(0, 1).float(), targets.flatten(), ignore_index=-1, reduction="none"
-    )
-    return losses.view(targets.shape)
+# What a resumed run may change: the length and peak of the schedule, bookkeeping, and how a step is
+# computed as long as it is the same step.
+MAY_DIFFER = {
+    "steps",
+    "learning_rate",
+    "save_every",
+    "log_every",
+    "validate_every",
+    "validation_rows",
+    "accumulate",
+    "loader_threads",
+    "loader_workers",
+    "compile",
+    "checkpoint_activations",
+}
 
 
 class Trainer:
-    """Trains one model in one process, on a CPU or a GPU.
+    """Trains one model, on one device or as one of several ranks.
 
     Args:
         model_config, config: the shapes and the recipe.
         source: rows of tokens.
-        folder: checkpoints and TensorBoard logs go there; an existing run is resumed.
-        device: "cpu", "cuda"; None chooses.
+        folder: checkpoints go there; an existing run is resumed.
+        device: "cpu", "cuda"; None chooses. With `ranks` it is theirs.
+        ranks: the processes that train together; None is one process.
+        model: where to start from; None draws weights from the seed.
+        validation: rows of held-out episodes, for `config.validate_every`.
+        domains: task -> domain, to sum losses up.
 
     Raises:
         CorruptCheckpointError: the newest checkpoint is damaged.
-        TrainingError: the folder holds a run with other settings.
+        OutOfMemoryError: a step would not fit.
+        TrainingError: the folder holds a run with other settings or other data.
     """
 
     def __init__(
@@ -103,67 +89,111 @@ class Trainer:
         source: WindowSource,
         folder: str | Path,
         device: str | None = None,
+        *,
+        ranks: Ranks | None = None,
+        model: Gato | None = None,
+        validation: WindowSource | None = None,
+        domains: Mapping[str, str] | None = None,
     ) -> None:
-        self.config, self.source, self.folder = config, source, Path(folder)
-        self.device = choose_device(device)
-        # bf16 where the hardware has it; a CPU without it is faster in fp32.
-        self.autocast = self.device.type == "cuda"
-        torch.manual_seed(config.seed)
-        self.model = Gato(model_config).to(self.device)
-        self.optimizer = make_optimizer(self.model, config)
-        self.step = 0
-        self.tokens = 0
+        self.model_config, self.config = model_config, config
+        self.source, self.validation = source, validation
+        self.folder, self.domains = Path(folder), dict(domains or {})
+        self.ranks = ranks or Ranks(0, 1, choose_device(device))
+        self.device = self.ranks.device
+        self.step = self.tokens = 0
         self.seconds = 0.0
         if (source.seed, source.prompt_share) != (config.seed, config.prompt_share):
             raise ValueError(
                 f"the source has seed {source.seed} and prompt_share {source.prompt_share}, the "
                 f"config {config.seed} and {config.prompt_share}: give both the same"
             )
-        self._settings = {
-            "model": model_config.to_json(),
-            "train": config.to_json(),
-            "mixture": source.mixture.shares,
-            "episodes": {t.task: len(t.entries) for t in source.mixture.tasks},
-            "data": {"filter": source.mixture.filter},
+        if config.batch % (self.ranks.size * config.accumulate):
+            raise ValueError(
+                f"a batch of {config.batch} rows cannot be cut into {config.accumulate} "
+                f"micro-batches on each of {self.ranks.size} ranks: choose a multiple of "
+                f"{self.ranks.size * config.accumulate}"
+            )
+        if config.validate_every and validation is None:
+            raise ValueError("validate_every needs a source of held-out rows: give validation")
+        torch.manual_seed(config.seed)
+        self.model = model or Gato(model_config)
+        self._fit()
+        self.optimizer = make_optimizer(self.model, config)
+        self.ema = Ema(self.model, config.ema) if config.ema else None
+        self.checkpoints = Checkpoints(self.folder, ranks=self.ranks)
+        newest = self.checkpoints.newest()
+        if newest is not None:
+            self._resume(newest)
+
+    def _fit(self) -> None:
+        """Bring the model to the device in the way that its memory and speed ask for."""
+        config, model = self.config, self.model
+        needed = estimate(
+            model.config, config, model.parameter_count(), self.ranks.size, self.device
+        )
+        free = free_memory(self.device)
+        model.recomputed_blocks = plan_recomputed_blocks(
+            needed, config.checkpoint_activations, free
+        )
+        if model.recomputed_blocks:
+            logger.info("%s blocks compute activations again", model.recomputed_blocks)
+        if self.ranks.size == 1:
+            model.to(self.device)
+        if config.compile if config.compile is not None else self.device.type == "cuda":
+            model.compile_blocks()
+        shard(model, self.ranks)
+
+    @property
+    def _settings(self) -> dict[str, Any]:
+        return {
+            "model": self.model_config.to_json(),
+            "train": self.config.to_json(),
+            "data": self.source.mixture.settings(),
         }
-        saved = checkpoint.checkpoints(self.folder)
-        if saved:
-            self._resume(saved[-1])
 
     def _resume(self, folder: Path) -> None:
-        # First, or a damaged state.json would pass for other settings.
         try:
-            checkpoint.check_manifest(folder, checkpoint.TENSORS_AND_STATE)
+            # Its settings first: what other settings have changed is not damaged.
+            check_manifest(folder, [STATE], complete=True, part=(self.ranks.rank, self.ranks.size))
+            state = read_json(folder / STATE)
         except CorruptCheckpointError as error:
             raise CorruptCheckpointError(
                 f"{error}; or delete {folder} to resume from the checkpoint before it"
             ) from error
-        state = checkpoint.read_json(folder / "state.json")
-        for part, settings in self._settings.items():
-            known = state.get(part, settings)
-            changed = {k for k in settings.keys() | known.keys() if settings.get(k) != known.get(k)}
-            # The schedule's length and peak, and what only affects bookkeeping, may differ.
-            changed -= {"steps", "save_every", "log_every", "learning_rate"}
-            changed -= {"loader_threads", "loader_workers"}
+        for part in ("model", "train"):
+            now, before = self._settings[part], state[part]
+            changed = {k for k in now.keys() | before.keys() if now.get(k) != before.get(k)}
+            changed -= MAY_DIFFER
             if changed:
                 raise TrainingError(
                     f"{folder} was trained with other {part} settings "
                     f"({', '.join(sorted(changed))}): choose another --out, or the same settings"
                 )
-        state = checkpoint.load(folder, self.model, self.optimizer)
+        told = changed_data(state["data"], self._settings["data"])
+        if told:
+            raise TrainingError(
+                f"{folder} was trained on other data: {told}. The order of samples would change. "
+                "Give the run its data back, or start another one in another --out"
+            )
+        extra = self.ema.tensors() if self.ema else None
+        self.checkpoints.load(folder, self.model, self.optimizer, extra)
         self.step, self.tokens, self.seconds = state["step"], state["tokens"], state["seconds"]
         logger.info("resumed %s", folder)
 
-    def run(self) -> Iterator[StepLog]:
+    def run(self, stop: Callable[[], bool] = lambda: False) -> Iterator[StepLog | ValidationLog]:
         """Train to `config.steps`, yielding a log every `log_every` steps; saves as it goes.
 
+        Args:
+            stop: asked before every step; once any rank says so, all save and end.
+
         Raises:
-            TrainingError: a loss or gradient is not finite.
+            TrainingError: a loss or gradient is not finite, or a batch has nothing to predict.
         """
         config = self.config
         if self.step >= config.steps:
             return
-        writer = SummaryWriter(self.folder / "tensorboard")
+        meter = Meter(self.source.tasks, self.domains, peak=_peak(self.device), device=self.device)
+        before = self.seconds
         loader = batches(
             self.source,
             config.batch,
@@ -171,94 +201,131 @@ class Trainer:
             config.steps,
             config.loader_threads,
             config.loader_workers,
+            part=(self.ranks.rank, self.ranks.size),
+            accumulate=config.accumulate,
         )
         self.model.train()
-        history: list[dict[str, Any]] = []
-        began = time.perf_counter()
         try:
-            for _ in range(self.step, config.steps):
-                asked = time.perf_counter()
-                window = next(loader)
-                waited = time.perf_counter() - asked
-                history.append(self._train_step(window) | {"waited": waited})
-                self.step += 1
-                self.tokens += window.ids.size
-                if self.step % config.log_every == 0 or self.step == config.steps:
-                    spent = time.perf_counter() - began
-                    log = self._summary(history, spent)
-                    self._write(writer, log)
-                    self.seconds += spent
-                    history, began = [], time.perf_counter()
-                    yield log
-                if self.step % config.save_every == 0 or self.step == config.steps:
-                    paused = time.perf_counter()
-                    self.save()
-                    began += time.perf_counter() - paused
+            for windows in _steps(loader, config.accumulate, meter):
+                if not self._step(windows, meter, stop):
+                    with meter.paused():
+                        self.seconds = before + meter.seconds
+                        self.save()
+                    break
+                done = self.step == config.steps
+                if self.step % config.log_every == 0 or done:
+                    rate = learning_rate(config, self.step - 1)
+                    log = meter.log(self.step, config.steps, rate, self.ranks.sum)
+                    with meter.paused():  # what is done with it is not training
+                        yield log
+                if self._due(config.validate_every, done):
+                    with meter.paused():
+                        yield self._validate()
+                if self._due(config.save_every, done):
+                    with meter.paused():
+                        self.seconds = before + meter.seconds
+                        self.save(wait=False)
         finally:
+            self.seconds = before + meter.seconds
             loader.close()
-            writer.close()
+            self.checkpoints.wait()
 
-    def save(self) -> Path:
-        """Write a checkpoint of the current step now."""
+    def _due(self, every: int, done: bool) -> bool:
+        return bool(every) and (self.step % every == 0 or done)
+
+    def save(self, wait: bool = True) -> Path:
+        """Save the current step. Without `wait` it is written while training goes on."""
         state = {"tokens": self.tokens, "seconds": self.seconds, **self._settings}
-        return checkpoint.save(self.folder, self.step, self.model, self.optimizer, state)
+        extra = self.ema.tensors() if self.ema else None
+        return self.checkpoints.save(
+            self.step, self.model, self.optimizer, state, wait=wait, extra=extra
+        )
 
-    def _train_step(self, window: Window) -> dict[str, Any]:
-        batch = to_device(window, self.device)
+    def trained(self) -> Gato | None:
+        """The model to use: whole, on the CPU, with the mean weights where they are kept.
+
+        All ranks must call it; only the main one gets it.
+        """
+        with self.ema.swapped() if self.ema else nullcontext():
+            weights = {k: v.clone() for k, v in full_weights(self.model, self.ranks).items()}
+        if not self.ranks.main:
+            return None
+        model = Gato(self.model_config)
+        model.load_state_dict(weights)
+        return model.eval()
+
+    def _step(self, windows: Sequence[Window], meter: Meter, stop: Callable[[], bool]) -> bool:
+        """One optimiser step; False if the run is asked to stop instead."""
+        targets, images = count_targets(windows), any(len(w.pixels) for w in windows)
+        together = self.ranks.sum(
+            torch.tensor([targets, images, stop()], dtype=torch.float64)
+        ).tolist()
+        targets, images, stopping = int(together[0]), bool(together[1]), bool(together[2])
+        if stopping:
+            return False
+        if not targets:
+            raise TrainingError(
+                f"the batch of step {self.step} has nothing to predict: no action and no text. "
+                "Are the corpus' tasks those that you want to train?"
+            )
         rate = learning_rate(self.config, self.step)
         for group in self.optimizer.param_groups:
             group["lr"] = rate
-        with torch.autocast(self.device.type, torch.bfloat16, enabled=self.autocast):
-            logits = predict(self.model, batch)
-        losses = target_losses(logits, batch["targets"])
-        loss = losses.sum() / (batch["targets"] >= 0).sum()
-        loss.backward()
-        limit = self.config.clip or float("inf")
-        norm = torch.nn.utils.clip_grad_norm_(self.model.parameters(), limit)
-        # One synchronisation for both; before the optimiser step, so that weights stay clean.
-        if not torch.isfinite(loss + norm):
-            self.optimizer.zero_grad()
-            raise TrainingError(
-                f"loss {loss.item()} and gradient norm {norm.item()} at step {self.step} are not "
-                f"finite; nothing was updated. Episodes of the batch: {', '.join(window.episodes)}"
-            )
+        # What a step draws, if anything (an adapter's dropout), depends on the step alone.
+        torch.manual_seed((self.config.seed << 32) + self.step)
+        keeps = [draw_keep(self.config.seed, w.rows, self.model.config) for w in windows]
+        found = backward(self.model, windows, keeps, targets, self.device)
+        settle(self.model, images)
+        norm = clip_gradients(self.model, self.config.clip or float("inf"))
+        if not finite(found.loss, norm):
+            self._stop_before_harm(windows, found, float(norm))
         self.optimizer.step()
         self.optimizer.zero_grad()
-        return {
-            "losses": losses.detach().cpu().numpy(),
-            "correct": (logits.argmax(-1) == batch["targets"]).cpu().numpy(),
-            "window": window,
-            "norm": norm.item(),
-            "rate": rate,
-        }
+        self.step += 1
+        if self.ema:
+            self.ema.update(self.step)
+        for window, part in zip(windows, found.parts, strict=True):
+            flops = step_flops(self.model.config, window)
+            meter.add(window, part.losses, part.correct, flops)
+        meter.end_step(float(norm))
+        self.tokens += self.config.batch * self.model.config.context
+        return True
 
-    def _summary(self, history: list[dict[str, Any]], spent: float) -> StepLog:
-        """Means over the steps since the last log, per task by target."""
-        losses, correct, tasks = (
-            np.concatenate([values[part["window"].targets >= 0] for part, values in pairs])
-            for pairs in (
-                [(part, part["losses"]) for part in history],
-                [(part, part["correct"]) for part in history],
-                [(part, part["window"].tasks) for part in history],
+    def _stop_before_harm(self, windows: Sequence[Window], found: Gradients, norm: float) -> None:
+        self.optimizer.zero_grad()
+        names = failed_episodes(windows, found.parts)
+        raise TrainingError(
+            f"loss {found.loss.item()} and gradient norm {norm} at step {self.step} are not finite;"
+            f" nothing was updated. Episodes of the batch: {'; '.join(names)}"
+        )
+
+    def _validate(self) -> ValidationLog:
+        assert self.validation is not None
+        rows = self.config.batch // (self.ranks.size * self.config.accumulate)
+        with self.ema.swapped() if self.ema else nullcontext():
+            results = validate(
+                self.model,
+                self.validation,
+                self.config.validation_rows,
+                rows,
+                self.device,
+                rank=self.ranks.rank,
+                ranks=self.ranks.size,
+                together=self.ranks.sum,
             )
-        )
-        size = sum(part["window"].ids.size for part in history)
-        names = {i: self.source.tasks[i] for i in np.unique(tasks)}
-        return StepLog(
-            step=self.step,
-            loss=float(losses.mean()),
-            losses={name: float(losses[tasks == i].mean()) for i, name in names.items()},
-            accuracy={name: float(correct[tasks == i].mean()) for i, name in names.items()},
-            gradient_norm=float(np.mean([part["norm"] for part in history])),
-            learning_rate=history[-1]["rate"],
-            tokens_per_second=size / spent,
-            loader_wait=sum(part["waited"] for part in history) / spent,
-            padding=sum(part["window"].padding for part in history) / size,
-        )
+        return validation_log(self.step, results, self.domains)
 
-    def _write(self, writer: SummaryWriter, log: StepLog) -> None:
-        for name in ("loss", "gradient_norm", "learning_rate", "tokens_per_second", "loader_wait"):
-            writer.add_scalar(f"train/{name}", getattr(log, name), log.step)
-        for task in log.losses:
-            writer.add_scalar(f"loss/{task}", log.losses[task], log.step)
-            writer.add_scalar(f"accuracy/{task}", log.accuracy[task], log.step)
+
+def _steps(loader: Iterator[Window], accumulate: int, meter: Meter) -> Iterator[tuple[Window, ...]]:
+    """The micro-batches of each step, the time for them counted as waiting."""
+    while True:
+        with meter.waiting():
+            windows = tuple(islice(loader, accumulate))
+        if not windows:
+            return
+        yield windows
+
+
+@cache
+def _peak(device: torch.device) -> float:
+    return peak_flops(device)[0]

@@ -6,18 +6,21 @@ import numpy as np
 import pytest
 import torch
 
-from gato_gym.config import ModelConfig, TrainConfig
+from gato_gym.config import MODELS, ModelConfig, TrainConfig
 from gato_gym.data.collect import collect
 from gato_gym.data.mixture import Mixture
 from gato_gym.data.windows import WindowSource, batches
 from gato_gym.envs import task_spec
-from gato_gym.errors import CorruptCheckpointError, TrainingError
+from gato_gym.errors import CorruptCheckpointError, OutOfMemoryError, TrainingError
 from gato_gym.testing import TOY_CONTINUOUS_TASK, TOY_TASK, ToyExpert, make_toy
 from gato_gym.tokenizers.text import TextTokenizer
 from gato_gym.tokenizers.timestep import SEPARATOR_ROW
 from gato_gym.tokenizers.vocabulary import Vocabulary
 from gato_gym.training import checkpoint
-from gato_gym.training.trainer import Trainer, predict, target_losses, to_device
+from gato_gym.training.memory import estimate, plan_recomputed_blocks
+from gato_gym.training.progress import StepLog, ValidationLog
+from gato_gym.training.step import to_device
+from gato_gym.training.trainer import Trainer
 
 TASKS = (TOY_TASK, TOY_CONTINUOUS_TASK)
 MODEL = ModelConfig(
@@ -111,14 +114,19 @@ def test_resume_is_exact(source, tmp_path, threads, workers):
     names = ["step-00000004", "step-00000008"]
     for run in ("straight", "broken"):
         assert [p.name for p in checkpoint.checkpoints(tmp_path / run)] == names
-    for name in ("model.safetensors", "optimizer.safetensors"):
-        files = [tmp_path / run / names[1] / name for run in ("straight", "broken")]
-        assert files[0].read_bytes() == files[1].read_bytes()
+    saved = [
+        checkpoint.load_tensors(tmp_path / run / names[1] / "tensors-00001-of-00001.safetensors")
+        for run in ("straight", "broken")
+    ]
+    assert saved[0].keys() == saved[1].keys()
+    for name, value in saved[0].items():
+        assert value.numpy().tobytes() == saved[1][name].numpy().tobytes(), name
 
 
 def test_prompts_are_on_by_default(source):
     assert source.prompt_share == 0.25
-    assert any("(prompt)" in name for i in range(16) for name in source.row(i).episodes)
+    names = [name for i in range(16) for name in source.row(i).episodes]
+    assert any("(prompt)" in name for name in names)
 
 
 def test_a_finished_run_does_nothing(source, tmp_path):
@@ -173,8 +181,8 @@ def test_non_finite_loss_stops_before_the_update(source, tmp_path):
         TrainingError, match="at step 2 are not finite; nothing was updated"
     ) as caught:
         next(logs)
-    for name in window.episodes:
-        assert name in str(caught.value)
+    for names in window.episodes:
+        assert all(name in str(caught.value) for name in names)
     assert trainer.step == 2
     assert weights(trainer) == before
     assert moments == {
@@ -192,28 +200,14 @@ def test_overfits_one_batch_to_the_last_action(source, tmp_path):
     list(trainer.run())
     trainer.model.eval()
     batch = to_device(next(batches(fixed, 4, 0, 1)), torch.device("cpu"))
+    targets = batch.pop("targets")
     with torch.no_grad():
-        greedy = predict(trainer.model, batch).argmax(-1)
+        greedy = trainer.model(**batch).argmax(-1)
     # Text is left out: the first goal of a document cannot be known before it is read.
     before = batch["local"].gather(1, batch["queries"])
-    actions = (batch["targets"] >= 0) & (before == SEPARATOR_ROW)
-    assert greedy[actions].tolist() == batch["targets"][actions].tolist()
-    assert len(set(batch["targets"][actions].tolist())) >= 3 and actions.sum() > 10
-
-
-def test_tensorboard(source, tmp_path):
-    list(Trainer(MODEL, replace(CONFIG, steps=2), source, tmp_path).run())
-    (events,) = (tmp_path / "tensorboard").glob("events.out.tfevents.*")
-    written = events.read_bytes()
-    for tag in ("train/loss", "train/learning_rate", f"loss/{TOY_TASK}", f"accuracy/{TOY_TASK}"):
-        assert tag.encode() in written
-
-
-def test_target_losses_by_hand():
-    logits = torch.tensor([[[0.0, 0.0], [np.log(3.0), 0.0]], [[0.0, 5.0], [0.0, np.log(3.0)]]])
-    targets = torch.tensor([[1, 0], [-1, 0]])
-    expected = [[np.log(2), np.log(4 / 3)], [0.0, np.log(4)]]
-    np.testing.assert_allclose(target_losses(logits, targets), expected, rtol=1e-6)
+    actions = (targets >= 0) & (before == SEPARATOR_ROW)
+    assert greedy[actions].tolist() == targets[actions].tolist()
+    assert len(set(targets[actions].tolist())) >= 3 and actions.sum() > 10
 
 
 def test_step_loss_is_the_mean_over_all_targets(source, tmp_path):
@@ -235,6 +229,7 @@ def test_step_loss_is_the_mean_over_all_targets(source, tmp_path):
                 tasks.append(source.tasks[task])
     (log,) = trainer.run()
     assert log.loss == pytest.approx(np.mean(losses), rel=1e-5)
+    assert log.utilisation > 0
     for task, found in log.losses.items():
         mine = [loss for loss, name in zip(losses, tasks, strict=True) if name == task]
         assert found == pytest.approx(np.mean(mine), rel=1e-5)
@@ -254,3 +249,145 @@ def test_without_images(source, tmp_path):
     runs.append(Trainer(MODEL, CONFIG, few, tmp_path / "b"))
     assert [log.loss for log in runs[1].run()] == [log.loss for log in expected[4:]]
     assert weights(runs[0]) == weights(runs[1])
+
+
+def first_log(model, config, source, folder, **more):
+    """The log of one step, and the weights after it."""
+    trainer = Trainer(model, replace(config, steps=1), source, folder, **more)
+    (log,) = trainer.run()
+    return log, trainer
+
+
+@pytest.fixture
+def quick_compiler(monkeypatch):
+    """torch.compile traces and differentiates as ever, but generates no C++, which takes minutes."""
+    compiled = torch.nn.Module.compile
+    monkeypatch.setattr(
+        torch.nn.Module, "compile", lambda self: compiled(self, backend="aot_eager")
+    )
+    torch._dynamo.reset()
+    yield
+    torch._dynamo.reset()
+
+
+# Warnings of torch.compile itself.
+compiles = pytest.mark.filterwarnings(
+    "ignore:`torch.jit.script_method` is deprecated", "ignore:The .grad attribute of a Tensor"
+)
+
+
+@compiles
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"accumulate": 2},
+        {"accumulate": 4},
+        {"checkpoint_activations": "on"},
+        {"accumulate": 2, "checkpoint_activations": "on"},
+        {"compile": True},
+    ],
+    ids=str,
+)
+def test_other_ways_to_compute_the_same_step(source, tmp_path, changes, quick_compiler):
+    model = replace(MODEL, stochastic_depth=0.3)
+    config = replace(CONFIG, batch=4)
+    expected, plain = first_log(model, config, source, tmp_path / "plain")
+    found, other = first_log(model, replace(config, **changes), source, tmp_path / "other")
+    assert found.loss == pytest.approx(expected.loss, rel=1e-5)
+    assert found.gradient_norm == pytest.approx(expected.gradient_norm, rel=1e-4)
+    for (name, one), two in zip(
+        plain.model.named_parameters(), other.model.parameters(), strict=True
+    ):
+        # Adam's first step is the sign of the gradient, whatever its size.
+        torch.testing.assert_close(one, two, rtol=0, atol=2.1e-7, msg=name)
+
+
+@compiles
+def test_nothing_compiles_again_after_the_first_steps(source, tmp_path, quick_compiler):
+    config = replace(CONFIG, steps=12, compile=True)
+    logs = Trainer(replace(MODEL, stochastic_depth=0.3), config, source, tmp_path).run()
+    [next(logs) for _ in range(4)]
+    torch._dynamo.config.error_on_recompile = True
+    try:
+        assert len(list(logs)) == 8
+    finally:
+        torch._dynamo.config.error_on_recompile = False
+
+
+def test_a_run_that_is_asked_to_stop_saves_and_goes_on_later(source, tmp_path):
+    expected = list(Trainer(MODEL, CONFIG, source, tmp_path / "straight").run())
+    asked = iter([False] * 3 + [True])
+    stopped = Trainer(MODEL, CONFIG, source, tmp_path / "stopped")
+    logs = list(stopped.run(stop=lambda: next(asked)))
+    assert stopped.step == len(logs) == 3
+    resumed = Trainer(MODEL, CONFIG, source, tmp_path / "stopped")
+    logs += resumed.run()
+    assert [log.loss for log in logs] == [log.loss for log in expected]
+
+
+def test_validation_and_the_mean_weights_leave_no_trace_in_training(source, tmp_path):
+    model = replace(MODEL, stochastic_depth=0.3)
+    straight = Trainer(model, CONFIG, source, tmp_path / "straight")
+    expected = list(straight.run())
+    corpus, specs = source.corpus, {t.spec.id: t.spec for t in source.tokenizers}
+    parts = [
+        WindowSource(
+            corpus,
+            Mixture(corpus, held_out=0.3, part=part),
+            specs,
+            MODEL.context,
+            Vocabulary(MODEL.text_size),
+            source.text,
+        )
+        for part in ("train", "validation")
+    ]
+    config = replace(CONFIG, held_out=0.3, validate_every=3, validation_rows=5, ema=0.5)
+    watched = Trainer(model, config, source, tmp_path / "watched", validation=parts[1])
+    found = list(watched.run())
+    logs = [log for log in found if isinstance(log, StepLog)]
+    losses = [log for log in found if isinstance(log, ValidationLog)]
+    assert [log.loss for log in logs] == [log.loss for log in expected]
+    assert weights(watched) == weights(straight)
+    assert [log.step for log in losses] == [3, 6, 8]
+    # What is validated and exported are the mean weights, also after a resume.
+    again = Trainer(model, config, source, tmp_path / "watched", validation=parts[1])
+    mean = again.trained()
+    assert again._validate() == losses[-1]
+    for name, value in mean.named_parameters():
+        assert not torch.equal(value, dict(again.model.named_parameters())[name]), name
+        torch.testing.assert_close(value, watched.ema.tensors()[f"ema.{name}"], rtol=0, atol=0)
+
+
+def test_changed_data_is_not_resumed(source, tmp_path):
+    Trainer(MODEL, CONFIG, source, tmp_path).save()
+    weighted = Mixture(source.corpus, {TOY_TASK: 2.0, TOY_CONTINUOUS_TASK: 1.0})
+    specs = {t.spec.id: t.spec for t in source.tokenizers}
+    other = WindowSource(
+        source.corpus, weighted, specs, MODEL.context, Vocabulary(MODEL.text_size), source.text
+    )
+    with pytest.raises(TrainingError, match=f"other data: {TOY_TASK} has share 0.666667, had 0.5"):
+        Trainer(MODEL, CONFIG, other, tmp_path)
+
+
+def test_impossible_batches_and_memory_are_refused_before_the_first_step(source, tmp_path):
+    with pytest.raises(ValueError, match="cannot be cut into 2 micro-batches"):
+        replace(CONFIG, batch=3, accumulate=2)
+    huge = replace(MODEL, width=1024, heads=2, layers=2000, hidden=4096)
+    config = replace(CONFIG, batch=4096, checkpoint_activations="off")
+    needed = estimate(huge, config, 10**11, 1, torch.device("cpu"))
+    with pytest.raises(OutOfMemoryError, match=r"GiB are missing.*--batch"):
+        plan_recomputed_blocks(needed, "auto", free=1 << 34)
+    with pytest.raises(ValueError, match="give validation"):
+        Trainer(MODEL, replace(CONFIG, held_out=0.2, validate_every=1), source, tmp_path)
+
+
+def test_blocks_compute_again_only_where_memory_asks_for_it():
+    config = TrainConfig(batch=8)
+    needed = estimate(MODELS["79m"], config, 73_442_256, 1, torch.device("cpu"))
+    assert plan_recomputed_blocks(needed, "auto", free=1 << 40) == 0
+    assert plan_recomputed_blocks(needed, "on", free=1 << 40) == 8
+    few = [plan_recomputed_blocks(needed, "auto", int(needed.total(n) / 0.899)) for n in range(9)]
+    # Computing one block again spares nothing: it needs the room while it does.
+    assert few == [0, 0, 2, 3, 4, 5, 6, 7, 8]
+    with pytest.raises(OutOfMemoryError, match="--checkpoint-activations auto"):
+        plan_recomputed_blocks(needed, "off", free=int(needed.total(8) / 0.89))
