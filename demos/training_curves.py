@@ -16,6 +16,7 @@ import matplotlib
 matplotlib.use("Agg")
 import matplotlib.pyplot as plt
 from matplotlib.axes import Axes
+from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
 
 from gato_gym.cli.runlog import NAME, ROLLOUTS, VALIDATION, read_lines
 
@@ -41,9 +42,11 @@ def draw_losses(ax: Axes, lines: Lines, validation: Lines, colors: Mapping[str, 
         style = {"linestyle": (0, (4, 3)), "linewidth": 1, "marker": "o", "markersize": 3.5}
         ax.plot(steps, losses, color=colors[name], **style)
     ax.set_yscale("log")
+    ax.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+    ax.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+    ax.yaxis.set_minor_locator(NullLocator())
     held_out = ", dashed: held-out episodes" if validation else ""
     ax.set_title(f"loss, nats per target{held_out}", fontsize=9)
-    ax.set_ylabel("nats")
 
 
 def draw_scores(ax: Axes, rollouts: Lines, colors: Mapping[str, Any]) -> None:
@@ -62,8 +65,7 @@ def draw_scores(ax: Axes, rollouts: Lines, colors: Mapping[str, Any]) -> None:
         ax.axhline(level, color="0.6", linewidth=0.8)
         where = ax.get_yaxis_transform()  # across in shares of the panel, up in scores
         ax.text(1.0, level, f" {name}", transform=where, fontsize=7, color="0.4", va="center")
-    ax.set_title("score of rollouts, 95 % interval", fontsize=9)
-    ax.set_ylabel("normalised")
+    ax.set_title("normalised score of rollouts, 95 % interval", fontsize=9)
 
 
 def picture(run: Path, out: Path) -> None:

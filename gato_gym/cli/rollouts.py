@@ -15,7 +15,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -191,19 +191,23 @@ class Rollouts:
         step: int,
         write: Callable[[Path], object],
         leave: Callable[[], bool] = lambda: False,
-    ) -> list[Played]:
+    ) -> Iterator[Played]:
         """Wait for what is running, then play the last weights if they were not.
 
         Args:
             step, write: as of `start`.
             leave: is asked while waiting; once it is true, what is running is stopped.
+
+        Yields:
+            What was played, as soon as it was.
         """
         self._wait(leave)
+        yield from self.poll()
         if self.every and self._step != step and not leave():
             self.start(step, write)
             self._wait(leave)
         self.stop()
-        return self.poll()
+        yield from self.poll()
 
     def _wait(self, leave: Callable[[], bool]) -> None:
         if self._running():

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 
@@ -51,10 +51,9 @@ class Watch:
 
     def finish(self, step: int, model: Gato, leave: Callable[[], bool]) -> None:
         """Wait until the model of the last step is played, or `leave()` is true."""
-        found = self.rollouts.finish(step, lambda folder: self._write(folder, model), leave)
-        self._played(found)
+        self._played(self.rollouts.finish(step, lambda folder: self._write(folder, model), leave))
 
-    def _played(self, found: Sequence[Played]) -> None:
+    def _played(self, found: Iterable[Played]) -> None:
         for played in found:
             self.log.add_rollouts(played.to_json())
             self.console.tell(played.line())

@@ -11,9 +11,7 @@ from torch import Tensor, nn
 
 from gato_gym.data.packing import Window
 from gato_gym.training.progress import TaskLoss, task_sums
-
-ARRAYS = ("ids", "local", "patches", "pixels", "positions", "first_visible", "queries", "targets")
-"""Of a window, in the order in which the model takes them."""
+from gato_gym.training.step import to_device
 
 
 class Rows(Protocol):
@@ -81,9 +79,7 @@ def validate(
 
 @torch.no_grad()
 def _losses(model: nn.Module, window: Window, device: torch.device) -> tuple[Tensor, Tensor]:
-    arrays = [
-        torch.from_numpy(np.ascontiguousarray(getattr(window, name))).to(device) for name in ARRAYS
-    ]
+    batch = to_device(window, device)
     with torch.autocast(device.type, torch.bfloat16, enabled=device.type == "cuda"):
-        found = model(*arrays)
+        found = model(**batch)
     return found.losses, found.correct

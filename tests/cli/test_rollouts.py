@@ -69,7 +69,7 @@ def test_weights_are_played_by_another_process(running, write, loaded, tmp_path,
     assert (played.step, played.problem) == (5, "")
     assert list(played.failed) == ["NoSuchTask-v0"]
     assert "UnknownTaskError" in played.failed["NoSuchTask-v0"]
-    assert running.poll() == running.finish(5, never) == []
+    assert running.poll() == list(running.finish(5, never)) == []
     assert list((tmp_path / "rollouts").iterdir()) == []
 
     line = json.loads(json.dumps(played.to_json(), allow_nan=False))
@@ -116,7 +116,7 @@ def test_the_last_weights_are_played(running, monkeypatch, told, tmp_path):
     assert [played.step for played in running.finish(8, write)] == [5, 8]
     assert written == ["step-00000005", "step-00000008"]
     assert told == ["waiting for the rollouts of step 5", "waiting for the rollouts of step 8"]
-    assert running.finish(8, never) == []
+    assert list(running.finish(8, never)) == []
 
 
 def test_a_killed_process_is_told_with_what_it_had_played(running, monkeypatch, tmp_path, loaded):
@@ -169,7 +169,7 @@ def test_leaving_ends_what_is_running(tmp_path, told, monkeypatch):
     with Rollouts(tmp_path, [TASK], 5, tell=told.append) as found:
         monkeypatch.setattr(found, "_spawn", sleeper)
         found.start(5, nothing)
-        assert found.finish(8, never, leave=lambda: True) == []
+        assert list(found.finish(8, never, leave=lambda: True)) == []
     assert list((tmp_path / "rollouts").iterdir()) == []
 
 

@@ -129,9 +129,9 @@ def test_ranks_share_the_rows_and_run_the_model_equally_often(model, source, ran
             super().__init__()
             self.rank = rank
 
-        def forward(self, *arrays):
+        def forward(self, **batch):
             calls[self.rank] += 1
-            return model(*arrays)
+            return model(**batch)
 
     def work(rank):
         results[rank] = validate(
