@@ -18,6 +18,7 @@ VERBS = {
     "collect": "let an expert play a task and add its episodes to a corpus",
     "corpus": "verify, count, describe and merge corpora; exchange data with Minari",
     "train": "train a model on a corpus, or resume",
+    "finetune": "adapt an agent to a task with few episodes, all weights or LoRA",
     "eval": "play a task and report return, confidence interval and normalised score",
     "record": "write a video of an agent",
     "bench": "measure speed against a reference in the same run",

@@ -1,0 +1,127 @@
+"""An agent and a corpus made ready for fine-tuning on one task: episodes, rows, weights."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Sequence
+from dataclasses import replace
+
+import google_crc32c
+import torch
+
+from gato_gym.data.corpus import Corpus
+from gato_gym.data.manifest import EpisodeEntry
+from gato_gym.data.mixture import Mixture, TaskEpisodes
+from gato_gym.data.windows import WindowSource
+from gato_gym.errors import GatoGymError, InvalidObservationError, UnsupportedSpaceError
+from gato_gym.models.gato import Gato
+from gato_gym.tokenizers.vocabulary import Vocabulary
+from gato_gym.training.bundle import Bundle
+from gato_gym.training.finetune import DRAWN, FineTuneConfig, few_shot_subset
+from gato_gym.training.lora import add_adapters
+from gato_gym.types import TaskSpec
+
+
+def choose_episodes(
+    corpus: Corpus, task: str, episodes: int, draw: int
+) -> tuple[EpisodeEntry, ...]:
+    """`few_shot_subset` of a corpus.
+
+    Raises:
+        UnknownTaskError: the corpus has no episode of the task.
+        GatoGymError: it has fewer than `episodes`; tells how to collect them.
+    """
+    available = corpus.episodes(task)
+    if len(available) < episodes <= DRAWN:
+        collect = ["gato-gym", "collect", task, "--episodes", str(episodes), "--out"]
+        raise GatoGymError(
+            f"{str(corpus.path)!r} has {len(available)} episodes of {task}, {episodes} are asked "
+            f"for. Collect the rest: {shlex.join([*collect, str(corpus.path)])}"
+        )
+    return few_shot_subset(available, episodes, draw)
+
+
+def few_shot_source(
+    corpus: Corpus,
+    spec: TaskSpec,
+    chosen: Sequence[EpisodeEntry],
+    base: Bundle,
+    *,
+    seed: int,
+    prompt_share: float,
+) -> WindowSource:
+    """Training rows of the chosen episodes alone, in the base's vocabulary and text model.
+
+    Raises:
+        UnsupportedSpaceError: the task shows text, and the base has no text model.
+        ValueError: a step does not fit the base's context.
+    """
+    if spec.has_text and base.text is None:
+        raise UnsupportedSpaceError(
+            f"{spec.id} observes text, and this agent has no text model: start from an agent that "
+            "was trained on a task with text"
+        )
+    mixture = Mixture(corpus, {spec.id: 1.0})
+    mixture.tasks = [TaskEpisodes(spec.id, tuple(chosen))]
+    config = base.model.config
+    return WindowSource(
+        corpus,
+        mixture,
+        {spec.id: spec},
+        config.context,
+        Vocabulary(config.text_size),
+        base.text,
+        seed=seed,
+        prompt_share=prompt_share,
+    )
+
+
+def known_spec(base: Bundle, spec: TaskSpec) -> TaskSpec:
+    """The spec under which the base knows the task; the given one where it does not.
+
+    Raises:
+        InvalidObservationError: it knows a task of the same id with other spaces.
+    """
+    known = base.specs.get(spec.id, spec)
+    if (known.observations, known.action) != (spec.observations, spec.action):
+        raise InvalidObservationError(
+            f"{spec.id} has other observations or actions than this agent was trained on: start "
+            "from another agent"
+        )
+    return known
+
+
+def prepare_model(
+    base: Gato, config: FineTuneConfig, *, scratch: bool = False, seed: int = 0
+) -> Gato:
+    """A model to train: a copy of the base, or a new one of its shape.
+
+    Args:
+        base: left as it is.
+        config: its stochastic depth, and which weights are trained.
+        scratch: start from random weights.
+        seed: of random weights and of adapters.
+
+    Raises:
+        ValueError: LoRA of random weights.
+        MissingExtraError: LoRA without peft.
+    """
+    if scratch and config.method == "lora":
+        raise ValueError("LoRA keeps the base's weights: from scratch all weights are trained")
+    with torch.random.fork_rng():
+        torch.manual_seed(seed)
+        model = Gato(replace(base.config, stochastic_depth=config.stochastic_depth))
+    if not scratch:
+        model.load_state_dict(base.state_dict())
+    if config.method == "lora":
+        add_adapters(model, config.rank, config.alpha, seed)
+    return model
+
+
+def fingerprint(model: Gato) -> str:
+    """Eight hexadecimal digits of all weights, to tell another model."""
+    checksum = google_crc32c.Checksum()
+    for name, value in sorted(model.state_dict().items()):
+        checksum.update(name.encode())
+        checksum.update(value.detach().cpu().contiguous().numpy().tobytes())
+    return bytes(checksum.digest()).hex()
