@@ -1,7 +1,9 @@
 """Measure a speed against a reference, alternately in the same run.
 
 act      agent.act with its key/value cache, against recomputing the context for every token
-train    a training step, against one that pads rows and predicts after every token
+train    training with its loader, against the plain loop that a person would write first: naive
+         attention, padded rows, the vocabulary at all positions; with what each saving is worth,
+         utilisation and peak memory. Slow sizes take a quarter of an hour on two cores
 data     training batches read from a corpus, against reading whole episodes; with the same for a
          task that observes numbers and one that observes images
 env      a tokenizing environment, against the bare one of gymnasium.make; with the same for an
@@ -9,8 +11,10 @@ env      a tokenizing environment, against the bare one of gymnasium.make; with 
 collect  steps committed to a corpus, by a policy that costs nothing, against the package's own
          vector environment in one thread; and what a commit takes
 
-example:
+examples:
     gato-gym bench act --task ALE/Boxing-v5 --json
+    gato-gym bench train --size 79m --json
+    gato-gym bench train --layers 4 --width 256 --batch 4 --task metaworld --json
 """
 
 from __future__ import annotations
@@ -20,8 +24,9 @@ import statistics
 import time
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
-from dataclasses import dataclass, field
-from typing import Any, Literal
+from dataclasses import dataclass, field, fields
+from pathlib import Path
+from typing import Annotated, Any, Literal
 
 import tyro
 
@@ -56,16 +61,38 @@ class Options:
 
     what: tyro.conf.Positional[Literal["act", "train", "data", "env", "collect"]]
     """Which speed."""
-    task: str = "ALE/Boxing-v5"
-    """Task id."""
+    task: Annotated[tuple[str, ...], tyro.conf.UseAppendAction] = ()
+    """Task id; ALE/Boxing-v5 if there is none. For train several, each with its own --task or
+    joined by commas, and names of domains, e.g. metaworld; the default is block stacking, Boxing
+    and BabyAI, a third of the rows each."""
     size: str = "bundle"
     """Model size, for act and train."""
-    rounds: int = 5
-    """Measurements of each; the medians are reported."""
+    rounds: int | None = None
+    """Measurements of each; the medians are reported. Default is 5; for train as many of them as
+    fit in five minutes, at least 2."""
     seconds: float = 1.0
     """Least duration of one measurement."""
+    layers: int | None = None
+    """Of the model instead of the size's; this and what follows is for train."""
+    width: int | None = None
+    """Of the model; its feed-forward part is then four times as wide."""
+    heads: int | None = None
+    """Of the model; default is one per 64 of its width, where that was given."""
+    context: int | None = None
+    """Tokens of a row."""
+    batch: int = 8
+    """Rows of a step."""
+    corpus: Path | None = None
+    """Episodes to train on, with equal shares for domains; default is a few by the experts."""
+    device: str | None = None
+    """cpu or cuda; default is cuda if there is one."""
     json: bool = False
     """Print JSON."""
+
+
+FOR_TRAIN = ("layers", "width", "heads", "context", "batch", "corpus", "device")
+DEFAULT_TASK = "ALE/Boxing-v5"
+DEFAULT_ROUNDS = 5
 
 
 def rate(work: Work, seconds: float, clock: Callable[[], float]) -> float:
@@ -103,57 +130,86 @@ def compare(pair: Pair, rounds: int, seconds: float) -> dict[str, Any]:
     }
 
 
-def open_pair(options: Options) -> AbstractContextManager[Pair]:
+def open_pair(options: Options, task: str) -> AbstractContextManager[Pair]:
     """Set the measurement up."""
-    if options.what in ("act", "train"):
+    if options.what == "act":
         from gato_gym.cli import measure_model
 
-        return getattr(measure_model, options.what)(options.task, options.size)
+        return measure_model.act(task, options.size)
     if options.what == "data":
         from gato_gym.cli import measure_data
 
-        return measure_data.data(options.task)
+        return measure_data.data(task)
     if options.what == "collect":
         from gato_gym.cli import measure_collect
 
-        return measure_collect.collect(options.task)
+        return measure_collect.collect(task)
     from gato_gym.cli import measure
 
-    return getattr(measure, options.what)(options.task)
+    return measure.env(task)
 
 
 def run(options: Options) -> int:
     """Measure and print."""
-    if options.rounds < 1 or not options.seconds >= 0:
+    if (options.rounds is not None and options.rounds < 1) or not options.seconds >= 0:
         raise ValueError("--rounds must be at least 1 and --seconds at least 0")
-    known = {spec.id for spec in tasks() if spec.expert}
-    if options.what in ("train", "data", "collect") and options.task not in known:
-        raise UnknownTaskError(f"no expert plays {options.task!r}: one of {sorted(known)}")
-    with open_pair(options) as pair:
-        found = compare(pair, options.rounds, options.seconds)
-        parts = {
-            name: compare(part, options.rounds, options.seconds)
-            for name, part in pair.parts.items()
-        }
-    from gato_gym.cli.export import machine
-
-    command = f"gato-gym bench {options.what} --task {options.task} --size {options.size} --json"
-    result = {
-        "what": options.what,
-        "task": options.task,
-        **found,
-        **({"parts": parts} if parts else {}),
-        "rounds": options.rounds,
-        "machine": machine(),
-        "command": shlex.join(shlex.split(command)),
-    }
+    found = _train(options) if options.what == "train" else _compare(options)
+    result = {"what": options.what, **found, "command": command_line(options)}
     if options.json:
         print_json(result)
-    else:
-        for name, one in {options.what: found, **parts}.items():
-            print(
-                f"{name}, {options.task}: {one['value']:,.1f} {one['unit']}, reference "
-                f"{one['reference']:,.1f}, ratio {one['ratio']:.2f}, "
-                f"{one['added_us']:+,.1f} microseconds each"
-            )
+        return 0
+    for name, one in {options.what: result, **result.get("parts", {})}.items():
+        print(
+            f"{name}, {result['task']}: {one['value']:,.1f} {one['unit']}, reference "
+            f"{one['reference']:,.1f}, ratio {one['ratio']:.2f}"
+            + (f", {one['added_us']:+,.1f} microseconds each" if "added_us" in one else "")
+        )
+    if options.what == "train":
+        from gato_gym.cli.bench_report import lines
+
+        print("\n".join(lines(result)))
     return 0
+
+
+def _train(options: Options) -> dict[str, Any]:
+    from gato_gym.cli.measure_train import measure
+
+    found = measure(options)
+    return {"task": ",".join(found["tasks"]), **found}
+
+
+def _compare(options: Options) -> dict[str, Any]:
+    for field_ in fields(options):
+        if field_.name in FOR_TRAIN and getattr(options, field_.name) != field_.default:
+            raise ValueError(f"--{field_.name} is for bench train, not for bench {options.what}")
+    if len(options.task) > 1:
+        raise ValueError(f"bench {options.what} takes one --task, got {', '.join(options.task)}")
+    task = options.task[0] if options.task else DEFAULT_TASK
+    known = {spec.id for spec in tasks() if spec.expert}
+    if options.what in ("data", "collect") and task not in known:
+        raise UnknownTaskError(f"no expert plays {task!r}: one of {sorted(known)}")
+    rounds = options.rounds or DEFAULT_ROUNDS
+    with open_pair(options, task) as pair:
+        found = compare(pair, rounds, options.seconds)
+        parts = {name: compare(part, rounds, options.seconds) for name, part in pair.parts.items()}
+    from gato_gym.cli.export import machine
+
+    return {
+        "task": task,
+        **found,
+        **({"parts": parts} if parts else {}),
+        "rounds": rounds,
+        "machine": machine(),
+    }
+
+
+def command_line(options: Options) -> str:
+    """The command that these options came from."""
+    words = ["gato-gym", "bench", options.what]
+    for field_ in fields(options):
+        value = getattr(options, field_.name)
+        if field_.name in ("what", "json") or value == field_.default:
+            continue
+        for one in value if isinstance(value, tuple) else (value,):
+            words += [f"--{field_.name}", str(one)]
+    return shlex.join([*words, "--json"])

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import tempfile
 from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import fields, replace
 from itertools import count
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -17,14 +15,10 @@ import torch
 from gato_gym import envs
 from gato_gym.agents.gato import GatoAgent
 from gato_gym.cli.bench import Pair
-from gato_gym.cli.measure_data import expert_corpus, window_source
-from gato_gym.config import TrainConfig, model_config
-from gato_gym.data.packing import Window, collate
+from gato_gym.config import model_config
 from gato_gym.models.gato import Gato
 from gato_gym.tokenizers.image import acting_positions
 from gato_gym.tokenizers.timestep import ACTION_ROW, StepTokenizer, TokenSequence
-from gato_gym.training.optim import make_optimizer
-from gato_gym.training.trainer import predict, target_losses, to_device
 
 BATCH = 8
 
@@ -104,64 +98,3 @@ def _cycle(decide: Callable[[Any], Any], observations: list[Any]) -> Callable[[]
         return 1
 
     return once
-
-
-@contextmanager
-def train(task: str, size: str) -> Iterator[Pair]:
-    """Tokens of the corpus per second of forward, backward and optimiser step."""
-    with tempfile.TemporaryDirectory() as folder:
-        source = window_source(expert_corpus(Path(folder), task), task, size)
-        rows = [source.row(index) for index in range(4 * BATCH)]
-    batches = [rows[i : i + BATCH] for i in range(0, len(rows), BATCH)]
-    yield Pair(
-        "tokens/s",
-        _trainer(size, [collate(batch) for batch in batches], all_positions=False),
-        _trainer(
-            size, [collate([first_document(row) for row in b]) for b in batches], all_positions=True
-        ),
-    )
-
-
-def first_document(row: Window) -> Window:
-    """The row with its first document only, the rest being padding; each patch stands alone."""
-    end = int((row.first_visible == 0).sum())
-    patches = int((row.ids[:end] < 0).sum())
-    inside = row.queries < end
-    length = len(row.ids)
-    return replace(
-        row,
-        ids=np.where(np.arange(length) < end, row.ids, 0),
-        first_visible=np.where(np.arange(length) < end, 0, np.arange(length)),
-        queries=row.queries[inside],
-        targets=row.targets[inside],
-        tasks=row.tasks[inside],
-        pixels=row.pixels[:patches],
-        positions=row.positions[:patches],
-        padding=length - end,
-    )
-
-
-def _trainer(size: str, windows: list[Window], all_positions: bool) -> Callable[[], int]:
-    torch.manual_seed(0)
-    model = Gato(model_config(size)).train()
-    optimizer = make_optimizer(model, TrainConfig())
-    device = torch.device("cpu")
-    steps = count()
-
-    def step() -> int:
-        window = windows[next(steps) % len(windows)]
-        batch = to_device(window, device)
-        if all_positions:
-            batch["patches"] = batch["patches"][batch["pixels"]]
-            batch["pixels"] = torch.arange(len(batch["pixels"]))
-            targets = torch.full_like(batch["ids"], -1)
-            targets.scatter_(1, batch["queries"], batch["targets"])
-            batch["targets"], batch["queries"] = targets, None  # type: ignore[assignment]
-        losses = target_losses(predict(model, batch), batch["targets"])
-        (losses.sum() / (batch["targets"] >= 0).sum()).backward()
-        torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
-        optimizer.step()
-        optimizer.zero_grad()
-        return window.ids.size - window.padding
-
-    return step

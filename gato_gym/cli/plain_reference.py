@@ -22,7 +22,7 @@ from torch.nn import functional
 
 from gato_gym.config import ModelConfig, TrainConfig
 from gato_gym.data.packing import PER_QUERY, Window
-from gato_gym.models.embedding import PatchNetwork
+from gato_gym.models.embedding import Embedding, PatchNetwork
 from gato_gym.tokenizers.image import POSITION_BINS
 from gato_gym.tokenizers.timestep import LOCAL_ROWS
 from gato_gym.tokenizers.vocabulary import PATCH, Vocabulary
@@ -128,7 +128,7 @@ class PlainGato(nn.Module):
     def __init__(self, config: ModelConfig) -> None:
         super().__init__()
         self.config = config
-        self.embedding: nn.Module = PlainEmbedding(config)
+        self.embedding: PlainEmbedding | Embedding = PlainEmbedding(config)
         self.blocks = nn.ModuleList(PlainBlock(config) for _ in range(config.layers))
         self.norm = nn.LayerNorm(config.width)
 

@@ -55,7 +55,7 @@ def step_flops(model_config: ModelConfig, window: Window, training: bool = True)
     seen = np.where(padding_mask(first), 0, np.arange(first.shape[1]) - first + 1)
     queries, targets = np.atleast_2d(window.queries), np.atleast_2d(window.targets)
     seen_by_targets = np.take_along_axis(seen, queries, axis=1)[targets >= 0]
-    tokens, wanted = np.count_nonzero(seen), len(seen_by_targets)
+    tokens, wanted = int(np.count_nonzero(seen)), len(seen_by_targets)
 
     width = config.width
     keys = 2 * width * 2 * width
@@ -64,7 +64,7 @@ def step_flops(model_config: ModelConfig, window: Window, training: bool = True)
     pair = 2 * (2 * width)  # a score and its share of the sum
     full = tokens * (keys + rest) + int(seen.sum()) * pair
     last = tokens * keys + wanted * rest + int(seen_by_targets.sum()) * pair
-    blocks = (config.layers - 1) * full + last
+    blocks = float((config.layers - 1) * full + last)
     if training:
         blocks *= 1 - config.stochastic_depth
     vocabulary = wanted * 2 * width * Vocabulary(config.text_size).size
