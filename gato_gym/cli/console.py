@@ -15,26 +15,15 @@ _FORMAT = "{percentage:3.0f}%|{bar:12}| {n_fmt}/{total_fmt} {elapsed}{postfix}"
 
 
 class Console:
-    """Shows a run; use it as a context manager.
+    """Shows a run; inside of it as a context manager with a bar, if a person watches.
 
     Args:
         step, steps: where it begins and how long it is.
     """
 
     def __init__(self, step: int, steps: int) -> None:
-        self.steps = steps
-        # "disable=None" means: silent unless stderr is a terminal.
-        self._bar = tqdm(
-            total=steps,
-            initial=step,
-            disable=None,
-            dynamic_ncols=True,
-            bar_format=_FORMAT,
-        )
-
-    def step(self, step: int) -> None:
-        """Move the bar between two logs."""
-        self._bar.update(step - self._bar.n)
+        self.steps, self._first = steps, step
+        self._bar = tqdm(disable=True)
 
     def log(self, log: StepLog | ValidationLog) -> None:
         """Show a log."""
@@ -44,7 +33,7 @@ class Console:
             self.tell(log_line(log, self.steps))
         else:
             self._bar.set_postfix_str(f"{_measures(log)}  {_by_domain(log.domain_losses)}", False)
-            self.step(log.step)
+            self._bar.update(log.step - self._bar.n)
             self._bar.refresh()
 
     def tell(self, text: str) -> None:
@@ -55,10 +44,19 @@ class Console:
             self._bar.write(text, file=sys.stderr)
 
     def __enter__(self) -> Console:
+        # "disable=None" means: silent unless stderr is a terminal.
+        self._bar = tqdm(
+            total=self.steps,
+            initial=self._first,
+            disable=None,
+            dynamic_ncols=True,
+            bar_format=_FORMAT,
+        )
         return self
 
     def __exit__(self, *error: object) -> None:
         self._bar.close()
+        self._bar = tqdm(disable=True)
 
 
 def log_line(log: StepLog, steps: int) -> str:

@@ -103,7 +103,6 @@ def test_lines_for_people():
 
 def test_without_a_terminal_every_log_is_a_line(capsys):
     with Console(0, 10) as console:
-        console.step(3)
         console.log(step_log(5))
         console.log(validation(5))
         console.tell("saved")
@@ -119,7 +118,9 @@ def test_without_a_terminal_every_log_is_a_line(capsys):
 def test_a_person_sees_a_bar_and_lines_above_it(capsys, monkeypatch):
     monkeypatch.setattr("sys.stderr.isatty", lambda: True)
     monkeypatch.setenv("COLUMNS", "160")
-    with Console(2, 10) as console:
+    console = Console(2, 10)  # of a rank that shows nothing
+    assert capsys.readouterr().err == ""
+    with console:
         console.log(step_log(5))
         console.tell("saved")
     out, err = capsys.readouterr()
