@@ -7,12 +7,17 @@ sample order is one of (seed, row).
 from __future__ import annotations
 
 import difflib
+import hashlib
+import json
+from bisect import bisect_right
 from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, Literal
 
 import numpy as np
 
 from gato_gym.data.corpus import Corpus
 from gato_gym.data.filters import FILTERS, FilterName
+from gato_gym.data.identity import digest, split
 from gato_gym.data.manifest import EpisodeEntry
 from gato_gym.envs.gato_domains import GATO_DOMAINS
 from gato_gym.errors import UnknownTaskError
@@ -90,28 +95,37 @@ def _nearest(name: str, known: Sequence[str]) -> str:
     return f"{name!r} in the corpus; it has {near}"
 
 
+def below(count: int, rng: np.random.Generator) -> int:
+    """An integer in [0, count), each as likely: of single ones quicker than `rng.integers`."""
+    return int(rng.random() * count)
+
+
 class TaskEpisodes:
     """The episodes of one task, and draws from them."""
 
     def __init__(self, task: str, entries: Sequence[EpisodeEntry]) -> None:
         self.task, self.entries = task, entries
-        self._last_step = np.cumsum([entry.steps for entry in entries])
+        self._ends = np.cumsum([entry.steps for entry in entries])
         self._by_expert: dict[str, list[int]] = {}
         for index, entry in enumerate(entries):
             self._by_expert.setdefault(entry.expert, []).append(index)
 
-    def draw(self, rng: np.random.Generator) -> int:
-        """An episode, each step being equally likely to be in it."""
-        step = rng.integers(self._last_step[-1])
-        return int(np.searchsorted(self._last_step, step, side="right"))
+    def draw(self, more: int, rng: np.random.Generator) -> int:
+        """An episode, each as likely as its number of steps and `more`."""
+        inside = int(self._ends[-1])
+        place = below(inside + more * len(self.entries), rng)
+        return bisect_right(self._ends, place) if place < inside else (place - inside) // more
 
     def draw_other(self, index: int, rng: np.random.Generator) -> int | None:
         """Another episode by the same expert, for a prompt; None where there is no other."""
         peers = self._by_expert[self.entries[index].expert]
         if len(peers) < 2:
             return None
-        other = peers[int(rng.integers(len(peers) - 1))]
+        other = peers[below(len(peers) - 1, rng)]
         return peers[-1] if other == index else other
+
+
+Part = Literal["train", "validation"]
 
 
 class Mixture:
@@ -123,10 +137,15 @@ class Mixture:
             left out. None = all tasks alike.
         domains: task -> its domain, where weights name domains.
         filter: which episodes of a task are used, see `data/filters.py`.
+        held_out: share of each task's remaining episodes that is kept for validation, in [0, 1);
+            see `identity.split`.
+        part: the episodes to train on, or those of validation. Validation leaves out tasks that
+            have none there.
 
     Raises:
         UnknownTaskError: a weight for a task or domain without episodes, or the filter leaves a
             task none.
+        ValueError: `held_out` is not in [0, 1), or leaves validation no episode at all.
     """
 
     def __init__(
@@ -135,14 +154,19 @@ class Mixture:
         weights: Mapping[str, float] | None = None,
         domains: Mapping[str, str] | None = None,
         filter: FilterName = "none",
+        *,
+        held_out: float = 0.0,
+        part: Part = "train",
     ) -> None:
         available = list(corpus.tasks())
         if not available:
             raise UnknownTaskError("the corpus has no episodes: run gato-gym collect first")
+        if not 0 <= held_out < 1:
+            raise ValueError(f"held_out must lie in [0, 1), got {held_out}")
         if weights is None:
             weights = dict.fromkeys(available, 1.0)
         chosen = task_weights(weights, available, domains or {})
-        self.filter = filter
+        self.filter, self.held_out, self.part = filter, held_out, part
         self.tasks = []
         for task in chosen:
             entries = corpus.episodes(task)
@@ -152,12 +176,46 @@ class Mixture:
                     f"the filter {filter!r} keeps none of the {len(entries)} episodes of {task}: "
                     "choose another, or give weights to other tasks only"
                 )
-            self.tasks.append(TaskEpisodes(task, kept))
-        total = sum(chosen.values())
-        self.shares = {task: weight / total for task, weight in chosen.items()}
+            if held_out or part == "validation":
+                kept = split(kept, held_out)[part == "validation"]
+            if kept:
+                self.tasks.append(TaskEpisodes(task, kept))
+        if not self.tasks:
+            raise ValueError(
+                f"held_out {held_out:g} leaves validation no episode of {', '.join(chosen)}: "
+                "choose a larger share, or collect more episodes"
+            )
+        total = sum(chosen[task.task] for task in self.tasks)
+        self.shares = {task.task: chosen[task.task] / total for task in self.tasks}
         self._weights = np.array(list(self.shares.values()))
+        self._ends = np.cumsum(self._weights)
+
+    def settings(self) -> dict[str, Any]:
+        """All that decides what is read, JSON-ready: a run goes on only where it is the same.
+
+        `identity.changed_data` says what differs. The order of samples depends on every episode, so
+        a corpus that has only grown differs too.
+        """
+        tasks = {
+            task.task: {
+                "share": self.shares[task.task],
+                "episodes": len(task.entries),
+                "digest": digest(task.entries)[:16],
+            }
+            for task in self.tasks
+        }
+        return {
+            "filter": self.filter,
+            "held_out": self.held_out,
+            "part": self.part,
+            "tasks": tasks,
+        }
+
+    def digest(self) -> str:
+        """Hexadecimal sha256 of `settings`."""
+        return hashlib.sha256(json.dumps(self.settings(), sort_keys=True).encode()).hexdigest()
 
     def draw(self, rng: np.random.Generator, allowed: np.ndarray) -> int:
         """Index of a task among those where the boolean array `allowed` is true."""
-        cumulative = np.cumsum(np.where(allowed, self._weights, 0.0))
-        return int(np.searchsorted(cumulative, rng.random() * cumulative[-1], side="right"))
+        ends = self._ends if allowed.all() else np.cumsum(np.where(allowed, self._weights, 0.0))
+        return bisect_right(ends, rng.random() * ends[-1])

@@ -8,12 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from gato_gym.tokenizers.image import training_positions
 from gato_gym.tokenizers.timestep import TokenSequence
+from gato_gym.tokenizers.vocabulary import PATCH
 
 
 @dataclass(frozen=True)
@@ -29,7 +30,9 @@ class Window:
     patches        (U, 16, 16, 3) uint8, distinct patches of all rows
     pixels         (P,) int64, which of them stands at each -1 mark, in order
     positions      (P, 2) int64, drawn row and column index of each patch (appendix C.3)
-    episodes       per row the episodes in it, to name them when a loss is not finite
+    marks          (P,) int64, where the marks are in the flat (B * L) ids
+    rows           (B,) int64, the rows' numbers in the run
+    episodes       B tuples: the episodes in a row, to name them when a loss is not finite
     padding        number of padding tokens
     """
 
@@ -42,13 +45,21 @@ class Window:
     patches: np.ndarray
     pixels: np.ndarray
     positions: np.ndarray
-    episodes: tuple[str, ...]
+    marks: np.ndarray
+    rows: np.ndarray
+    episodes: tuple[Any, ...]
     padding: int
+
+    @property
+    def target_count(self) -> int:
+        """Number of ids to predict; a loss is not defined where it is 0."""
+        return int((self.targets >= 0).sum())
 
 
 PER_TOKEN = ("ids", "local", "first_visible")
 PER_QUERY = {"queries": 0, "targets": -1, "tasks": 0}
 """Name -> what fills the rows that have fewer of them."""
+PER_ROW = (*PER_TOKEN, *PER_QUERY, "rows", "episodes")
 
 
 class Document(NamedTuple):
@@ -61,7 +72,8 @@ class Document(NamedTuple):
 def pack(
     context: int,
     rows: Sequence[Sequence[Document]],
-    episodes: Sequence[str],
+    numbers: Sequence[int],
+    episodes: Sequence[tuple[str, ...]],
     rngs: Sequence[np.random.Generator],
 ) -> Window:
     """Lay documents out in rows of `context` tokens, which they must fit.
@@ -69,7 +81,8 @@ def pack(
     Args:
         context: L.
         rows: the documents of each row.
-        episodes: the names of theirs.
+        numbers: the rows' numbers in the run.
+        episodes: the names of the episodes in each row.
         rngs: one per row, of the drawn patch positions.
     """
     shape = len(rows), context
@@ -118,6 +131,8 @@ def pack(
         patches=unique,
         pixels=pixels,
         positions=_join(positions, (2,), np.int64).astype(np.int64),
+        marks=np.flatnonzero(ids == PATCH),
+        rows=np.array(numbers, np.int64),
         episodes=tuple(episodes),
         padding=padding,
         **filled,
@@ -162,22 +177,25 @@ def merge(windows: Sequence[Window]) -> Window:
         return windows[0]
     longest = max(window.queries.shape[1] for window in windows)
 
-    def filled(window: Window, name: str, fill: int) -> np.ndarray:
-        values = getattr(window, name)
-        return np.pad(values, ((0, 0), (0, longest - values.shape[1])), constant_values=fill)
-
+    starts = np.cumsum([0, *(window.ids.size for window in windows[:-1])])
     offsets = np.cumsum([0, *(len(window.patches) for window in windows[:-1])])
     patches, merged = distinct(np.concatenate([window.patches for window in windows]))
     pixels = [window.pixels + offset for window, offset in zip(windows, offsets, strict=True)]
     return Window(
         **{n: np.concatenate([getattr(window, n) for window in windows]) for n in PER_TOKEN},
         **{
-            n: np.concatenate([filled(window, n, fill) for window in windows])
+            n: np.concatenate(
+                [_filled(getattr(window, n), -1, longest, fill) for window in windows]
+            )
             for n, fill in PER_QUERY.items()
         },
         patches=patches,
         pixels=merged[np.concatenate(pixels)],
         positions=np.concatenate([window.positions for window in windows]),
+        marks=np.concatenate(
+            [window.marks + start for window, start in zip(windows, starts, strict=True)]
+        ),
+        rows=np.concatenate([window.rows for window in windows]),
         episodes=tuple(name for window in windows for name in window.episodes),
         padding=sum(window.padding for window in windows),
     )
@@ -185,10 +203,48 @@ def merge(windows: Sequence[Window]) -> Window:
 
 def single(window: Window) -> Window:
     """A window of one row without its first axis."""
-    return replace(window, **{name: getattr(window, name)[0] for name in (*PER_TOKEN, *PER_QUERY)})
+    return replace(window, **{name: getattr(window, name)[0] for name in PER_ROW})
 
 
 def collate(rows: Sequence[Window]) -> Window:
     """Stack single rows."""
-    names = (*PER_TOKEN, *PER_QUERY)
-    return merge([replace(row, **{n: getattr(row, n)[None] for n in names}) for row in rows])
+    return merge(
+        [replace(row, **{name: _stacked(getattr(row, name)) for name in PER_ROW}) for row in rows]
+    )
+
+
+def _stacked(values: Any) -> Any:
+    return (values,) if isinstance(values, tuple) else np.asarray(values)[None]
+
+
+def bucket(count: int) -> int:
+    """The least power of two, or one and a half of one, that is not below a count; 0 for 0."""
+    if count < 2:
+        return count
+    power = 1 << (count - 1).bit_length()
+    return power * 3 // 4 if count <= power * 3 // 4 else power
+
+
+def bucketed(window: Window) -> Window:
+    """The same window with as many patches U, marks P and queries Q as a `bucket` holds.
+
+    A compiled model then sees few shapes instead of new ones in each batch. What is added changes
+    nothing: black patches that no mark uses; marks at B * L, one position behind the last token,
+    where the model has a place that it throws away; queries without a target.
+    """
+    marks, queries = bucket(len(window.pixels)), bucket(window.queries.shape[-1])
+    changed: dict[str, Any] = {
+        name: _filled(getattr(window, name), 0, marks, fill)
+        for name, fill in (("pixels", 0), ("positions", 0), ("marks", window.ids.size))
+    }
+    for name, fill in PER_QUERY.items():
+        changed[name] = _filled(getattr(window, name), -1, queries, fill)
+    patches = _filled(window.patches, 0, bucket(len(window.patches)), 0)
+    return replace(window, patches=patches, **changed)
+
+
+def _filled(values: np.ndarray, axis: int, size: int, fill: int) -> np.ndarray:
+    """Filled up at the end of an axis."""
+    shape = list(values.shape)
+    shape[axis] = size - shape[axis]
+    return np.concatenate([values, np.full(shape, fill, values.dtype)], axis=axis)

@@ -8,15 +8,16 @@ from __future__ import annotations
 
 from collections.abc import Generator, Mapping, Sequence
 from functools import partial
-from typing import Any
+from typing import Any, NamedTuple
 
 import grain
 import numpy as np
 
 from gato_gym.data.corpus import Corpus
 from gato_gym.data.documents import Cut, Planner
+from gato_gym.data.identity import episode_name
 from gato_gym.data.mixture import Mixture
-from gato_gym.data.packing import Document, Window, merge, pack, single
+from gato_gym.data.packing import Document, Window, bucketed, merge, pack, single
 from gato_gym.errors import InvalidObservationError, TrainingError
 from gato_gym.tokenizers.text import TextTokenizer
 from gato_gym.tokenizers.timestep import TEXT_SLOT, StepTokenizer, TokenSequence
@@ -27,6 +28,13 @@ from gato_gym.types import TaskSpec
 # stay in the processor's cache.
 _GROUP = 16
 _MAX_KNOWN = 1 << 20
+
+
+class _StepTokens(NamedTuple):
+    """Tokens of the longest step; where steps differ, how many there are before each of them."""
+
+    most: int
+    ends: np.ndarray | None
 
 
 class WindowSource:
@@ -40,6 +48,9 @@ class WindowSource:
         vocabulary, text: id ranges and text model of the model to train.
         seed: of the sample order.
         prompt_share: share of documents that start with a prompt.
+
+    Raises:
+        ValueError: a step of a task does not fit the context, or has nothing to predict.
     """
 
     def __init__(
@@ -66,9 +77,17 @@ class WindowSource:
             tokenizer.tokens_per_step - TEXT_SLOT * len(keys)
             for tokenizer, keys in zip(self.tokenizers, self._text_keys, strict=True)
         ]
-        self._planner = Planner(mixture, least, self._step_tokens, prompt_share)
-        self._known: dict[tuple[int, int], int] = {}
+        most = [tokenizer.tokens_per_step for tokenizer in self.tokenizers]
+        self._planner = Planner(
+            mixture, least, most, self._step_tokens, self._cut_tokens, prompt_share
+        )
+        self._known: dict[tuple[int, int], _StepTokens] = {}
         for tokenizer in self.tokenizers:
+            if not tokenizer.spec.action.size and not tokenizer.spec.has_text:
+                raise ValueError(
+                    f"{tokenizer.spec.id} has no action numbers and no text, so nothing to learn: "
+                    "leave it out of the weights"
+                )
             if tokenizer.tokens_per_step > context:
                 raise ValueError(
                     f"a step of {tokenizer.spec.id} takes {tokenizer.tokens_per_step} tokens and "
@@ -95,17 +114,13 @@ class WindowSource:
             [Document(cuts[0].task, [next(read[cuts[0].task]) for _ in cuts]) for cuts in row]
             for row in planned
         ]
-        names = [
-            self._name(cut) + (" (prompt)" if cut is not cuts[-1] else "")
-            for row in planned
-            for cuts in row
-            for cut in cuts
-        ]
-        return pack(self.context, rows, names, rngs)
+        names = [tuple(name for cuts in row for name in self._names(cuts)) for row in planned]
+        return pack(self.context, rows, indices, names, rngs)
 
-    def _name(self, cut: Cut) -> str:
-        entry = self.mixture.tasks[cut.task].entries[cut.episode]
-        return f"{entry.task} seed {entry.seed}"
+    def _names(self, cuts: Sequence[Cut]) -> list[str]:
+        entries = self.mixture.tasks[cuts[0].task].entries
+        *prompts, body = (episode_name(entries[cut.episode]) for cut in cuts)
+        return [*(f"{name} (prompt)" for name in prompts), body]
 
     def _read(self, task: int, cuts: Sequence[Cut]) -> list[TokenSequence]:
         """The tokens of cuts of one task."""
@@ -127,17 +142,33 @@ class WindowSource:
             raise
 
     def _step_tokens(self, task: int, index: int) -> int:
-        """Tokens of a step of an episode; its longest texts count for all of its steps."""
-        tokenizer = self.tokenizers[task]
+        """Tokens of an episode's longest step."""
         if not self._text_keys[task]:
-            return tokenizer.tokens_per_step
+            return self.tokenizers[task].tokens_per_step
+        return self._text_steps(task, index).most
+
+    def _cut_tokens(self, cut: Cut) -> int:
+        if not self._text_keys[cut.task]:
+            return cut.length * self.tokenizers[cut.task].tokens_per_step
+        most, ends = self._text_steps(cut.task, cut.episode)
+        if ends is None:
+            return cut.length * most
+        return int(ends[cut.start + cut.length] - ends[cut.start])
+
+    def _text_steps(self, task: int, index: int) -> _StepTokens:
         if (task, index) not in self._known:
             if len(self._known) >= _MAX_KNOWN:
                 self._known.clear()
+            tokenizer = self.tokenizers[task]
             entry = self.mixture.tasks[task].entries[index]
-            texts = [self.corpus.read_observation(entry, key) for key in self._text_keys[task]]
-            spared = sum(TEXT_SLOT - tokenizer.text_tokens(values) for values in texts)
-            self._known[task, index] = tokenizer.tokens_per_step - spared
+            tokens = np.full(entry.steps + 1, tokenizer.tokens_per_step)
+            for key in self._text_keys[task]:
+                texts = self.corpus.read_observation(entry, key).tolist()
+                sizes = {text: tokenizer.text_tokens(np.array([text])) for text in set(texts)}
+                tokens -= TEXT_SLOT - np.array([sizes[text] for text in texts])
+            most, same = int(tokens.max()), (tokens == tokens[0]).all()
+            ends = None if same else np.cumsum([0, *tokens], dtype=np.int32)
+            self._known[task, index] = _StepTokens(most, ends)
         return self._known[task, index]
 
 
@@ -158,28 +189,68 @@ def batches(
     steps: int,
     threads: int = 2,
     workers: int = 0,
+    *,
+    part: tuple[int, int] = (0, 1),
+    accumulate: int = 1,
+    buckets: bool = False,
 ) -> Generator[Window, None, None]:
-    """Batches of the steps [first_step, steps): batch k holds rows [k * batch, (k + 1) * batch).
+    """Batches of the steps [first_step, steps): batch k is rows [k * batch, (k + 1) * batch).
+
+    Of these, rank r of W gets the r-th of W equal parts, in `accumulate` windows one after the
+    other: so many windows are a step.
 
     Args:
         source: the rows.
-        batch: rows of a step.
+        batch: rows of a step, over all ranks and micro-batches.
         first_step: may be any, at no cost.
         steps: where to end.
-        threads: build batches ahead; 0 builds each when it is asked for. What waits is bounded by
-            two batches a thread.
+        threads: build windows ahead; 0 builds each when it is asked for. What waits is bounded by
+            two windows a thread.
         workers: processes that do so, each with its threads; 0 = this one. They start in seconds
             and leave this process only to take the arrays.
+        part: rank and number of ranks.
+        accumulate: micro-batches of a step on each rank.
+        buckets: fill the arrays up to few sizes, see `packing.bucketed`.
 
     Raises:
+        ValueError: the batch cannot be divided so, or a number is out of range.
         TrainingError: a process was killed; so is what a `WindowSource` raises, by both.
     """
-    windows = grain.MapDataset.range(first_step, steps).map(partial(_batch, source, batch))
+    rank, ranks = part
+    check_batch(batch, ranks, accumulate)
+    if not 0 <= rank < ranks:
+        raise ValueError(f"rank {rank} is not one of {ranks}: ranks count from 0")
+    if threads < 0 or workers < 0:
+        raise ValueError(f"threads and workers cannot be negative, got {threads} and {workers}")
+    plan = _Plan(batch, rank, ranks, accumulate, buckets)
+    windows = grain.MapDataset.range(first_step * accumulate, steps * accumulate)
+    windows = windows.map(partial(_build, source, plan))
     ahead = 2 * max(threads, 1)
     loader = windows.to_iter_dataset(grain.ReadOptions(threads, prefetch_buffer_size=ahead))
     if workers:
         loader = loader.mp_prefetch(grain.MultiprocessingOptions(workers, ahead))
-    iterator = iter(loader)
+    return _told(iter(loader))
+
+
+def check_batch(batch: int, ranks: int, accumulate: int) -> None:
+    """Whether a batch can be divided among ranks and micro-batches.
+
+    Raises:
+        ValueError: it cannot; names the nearest batch that can.
+    """
+    for name, value in (("batch", batch), ("ranks", ranks), ("accumulate", accumulate)):
+        if value < 1:
+            raise ValueError(f"{name} must be at least 1, got {value}")
+    parts = ranks * accumulate
+    if batch % parts:
+        below, above = batch // parts * parts, -(-batch // parts) * parts
+        raise ValueError(
+            f"a batch of {batch} rows cannot be divided among {ranks} ranks x {accumulate} "
+            f"micro-batches: choose a batch of {f'{below} or ' if below else ''}{above} rows"
+        )
+
+
+def _told(iterator: Any) -> Generator[Window, None, None]:
     try:
         yield from iterator
     except RuntimeError as error:
@@ -192,5 +263,18 @@ def batches(
         iterator.close()
 
 
-def _batch(source: WindowSource, batch: int, step: int) -> Window:
-    return source.rows(range(step * batch, (step + 1) * batch))
+class _Plan(NamedTuple):
+    batch: int
+    rank: int
+    ranks: int
+    accumulate: int
+    buckets: bool
+
+
+def _build(source: WindowSource, plan: _Plan, number: int) -> Window:
+    """Micro-batch `number` of a rank, counted from the run's first step."""
+    step, micro = divmod(number, plan.accumulate)
+    rows = plan.batch // (plan.ranks * plan.accumulate)
+    first = step * plan.batch + (plan.rank * plan.accumulate + micro) * rows
+    window = source.rows(range(first, first + rows))
+    return bucketed(window) if plan.buckets else window

@@ -163,13 +163,6 @@ def test_weights_must_be_positive(weight):
         Mixture(CORPUS, {"a": weight})
 
 
-def test_each_step_is_equally_likely():
-    task = TaskEpisodes("a", entries(1, 2, 7))
-    rng = np.random.default_rng(0)
-    found = np.bincount([task.draw(rng) for _ in range(10_000)])
-    np.testing.assert_allclose(found, [1000, 2000, 7000], atol=150)
-
-
 def test_prompts_come_from_another_episode_of_the_same_expert():
     mixed = [*entries(3, 3), *entries(3, expert="two"), *entries(3), *entries(3, expert="three")]
     task = TaskEpisodes("a", mixed)

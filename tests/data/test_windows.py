@@ -4,14 +4,14 @@ The traced task observes (episode, step), so a row can be read back from its ids
 """
 
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 
 import numpy as np
 import pytest
 
 from gato_gym.data.corpus import Corpus
 from gato_gym.data.mixture import Mixture
-from gato_gym.data.packing import Window, collate
+from gato_gym.data.packing import Window, collate, merge
 from gato_gym.data.windows import WindowSource, batches
 from gato_gym.tokenizers.vocabulary import PATCH, Vocabulary
 from gato_gym.types import ActionSpec, Episode, ObservationSpec, TaskSpec
@@ -264,8 +264,8 @@ def test_prompt_names(tmp_path):
     row = source.row(0)
     document = documents(row)[0]
     assert row.episodes[:2] == (
-        f"traced seed {document.prompt[0][0]} (prompt)",
-        f"traced seed {document.body[0][0]}",
+        f"traced by one, seed {document.prompt[0][0]} (prompt)",
+        f"traced by one, seed {document.body[0][0]}",
     )
 
 
@@ -303,6 +303,17 @@ def test_context_too_small_for_a_step(tmp_path):
         open_source(tmp_path, [TRACED], [traced_episode(0, 5)], 3)
 
 
+def test_a_task_without_anything_to_predict(tmp_path):
+    blind = replace(TRACED, action=ActionSpec("continuous", 0))
+    with pytest.raises(ValueError, match="traced has no action numbers and no text, so nothing"):
+        open_source(tmp_path, [blind], [traced_episode(0, 5)], 62)
+
+
+def test_every_row_has_targets(traced, three_sizes):
+    for source in (traced, three_sizes):
+        assert (source.rows(range(100)).targets >= 0).any(axis=1).all()
+
+
 def test_padding_is_below_two_percent(three_sizes):
     rows = [three_sizes.row(i) for i in range(150)]
     assert sum(row.padding for row in rows) / (308 * len(rows)) < 0.02
@@ -335,7 +346,7 @@ def test_pixels_of_a_row_are_those_of_the_corpus(three_sizes):
     seen = 0
     for index in range(10):
         row = three_sizes.row(index)
-        assert len(row.pixels) == (row.ids == PATCH).sum()
+        np.testing.assert_array_equal(row.marks, np.flatnonzero(row.ids == PATCH))
         for patches in row.patches[row.pixels].reshape(-1, 4, 5, 16, 16, 3):
             assert np.moveaxis(patches, 2, 1).reshape(64, 80, 3).tobytes() in known
             seen += 1
@@ -359,7 +370,10 @@ def test_collate_keeps_rows(three_sizes, traced):
         assert len(np.unique(batch.patches.reshape(-1, 768), axis=0)) == len(batch.patches)
         np.testing.assert_array_equal(batch.positions, np.concatenate([r.positions for r in rows]))
         assert batch.padding == sum(row.padding for row in rows)
-        assert batch.episodes == tuple(name for row in rows for name in row.episodes)
+        assert batch.episodes == tuple(row.episodes for row in rows)
+        assert batch.rows.tolist() == [0, 1, 2, 3, 4]
+        np.testing.assert_array_equal(batch.marks, np.flatnonzero(batch.ids == PATCH))
+        assert batch.target_count == sum(len(row.targets) for row in rows)
 
 
 @pytest.mark.parametrize(("threads", "workers"), [(0, 0), (1, 0), (2, 0), (0, 1), (1, 2)])
@@ -370,6 +384,46 @@ def test_loader_state_is_one_integer(three_sizes, threads, workers):
         found = list(batches(three_sizes, 2, first, 7, threads, workers))
         assert len(found) == 7 - first
         assert all(map(same, found, expected[first:]))
+
+
+@pytest.mark.parametrize(
+    ("ranks", "accumulate", "workers"), [(1, 1, 0), (1, 4, 0), (2, 1, 0), (2, 2, 0), (2, 2, 1)]
+)
+def test_ranks_and_micro_batches_share_a_batch(three_sizes, ranks, accumulate, workers):
+    loaders = [
+        batches(three_sizes, 8, 3, 5, 1, workers, part=(rank, ranks), accumulate=accumulate)
+        for rank in range(ranks)
+    ]
+    for step in (3, 4):
+        parts = [next(loader) for loader in loaders for _ in range(accumulate)]
+        assert same(merge(parts), three_sizes.rows(range(8 * step, 8 * step + 8)))
+    assert all(next(loader, None) is None for loader in loaders)
+
+
+@pytest.mark.parametrize(
+    ("batch", "ranks", "accumulate", "hint"),
+    [(10, 4, 1, "8 or 12"), (10, 2, 2, "8 or 12"), (3, 2, 2, "4 rows"), (9, 1, 2, "8 or 10")],
+)
+def test_batches_that_cannot_be_divided(traced, batch, ranks, accumulate, hint):
+    told = f"batch of {batch} rows .* {ranks} ranks x {accumulate} micro-batches: .*{hint}"
+    with pytest.raises(ValueError, match=told):
+        batches(traced, batch, 0, 1, part=(0, ranks), accumulate=accumulate)
+
+
+@pytest.mark.parametrize(
+    ("changed", "told"),
+    [
+        ({"batch": 0}, "batch must be at least 1, got 0"),
+        ({"accumulate": 0}, "accumulate must be at least 1"),
+        ({"part": (0, 0)}, "ranks must be at least 1"),
+        ({"part": (2, 2)}, "rank 2 is not one of 2"),
+        ({"part": (-1, 2)}, "rank -1 is not one of 2"),
+        ({"threads": -1}, "cannot be negative, got -1 and 0"),
+    ],
+)
+def test_loaders_that_cannot_be(traced, changed, told):
+    with pytest.raises(ValueError, match=told):
+        batches(traced, **{"batch": 2, "first_step": 0, "steps": 1} | changed)
 
 
 @pytest.mark.parametrize("threads", [0, 1, 2])

@@ -85,14 +85,16 @@ def test_worked_example(sequence):
 
 
 def test_worked_example_is_supervised_at_exactly_these_positions(sequence):
-    window = single(pack(22, [[Document(0, [sequence])]], ["a"], [np.random.default_rng(0)]))
+    window = single(
+        pack(22, [[Document(0, [sequence])]], [0], [("a",)], [np.random.default_rng(0)])
+    )
     assert window.queries.tolist() == QUERIES
     assert window.targets.tolist() == PREDICTED
 
 
 def test_worked_example_packed_twice(sequence):
     row = [Document(0, [sequence]), Document(1, [sequence])]
-    window = single(pack(47, [row], ["a", "b"], [np.random.default_rng(0)]))
+    window = single(pack(47, [row], [0], [("a", "b")], [np.random.default_rng(0)]))
     assert window.ids.tolist() == IDS + IDS + [0, 0, 0]
     assert window.local.tolist() == LOCAL + LOCAL + [0, 0, 0]
     assert window.first_visible.tolist() == [0] * 22 + [22] * 22 + [44, 45, 46]
@@ -122,9 +124,11 @@ def test_first_token_of_a_document_has_no_predictor():
         for targets in ([4, 5, -1, 6], [7, -1, -1, 8])
     ]
     rng = np.random.default_rng(0)
-    apart = pack(8, [[Document(0, parts[:1]), Document(0, parts[1:])]], [], [rng])
+    apart = pack(8, [[Document(0, parts[:1]), Document(0, parts[1:])]], [0], [()], [rng])
     assert apart.queries.tolist() == [[0, 2, 6]] and apart.targets.tolist() == [[5, 6, 8]]
-    together = pack(8, [[Document(0, parts)]], [], [rng])  # a prompt predicts what follows it
+    together = pack(
+        8, [[Document(0, parts)]], [0], [()], [rng]
+    )  # a prompt predicts what follows it
     assert together.queries.tolist() == [[0, 2, 3, 6]]
     assert together.targets.tolist() == [[5, 6, 7, 8]]
 
