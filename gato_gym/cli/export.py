@@ -18,6 +18,7 @@ from gato_gym.cli.runlog import RunLog
 from gato_gym.data.corpus import Corpus
 from gato_gym.data.manifest import EpisodeEntry
 from gato_gym.evaluation.corpus_stats import parts
+from gato_gym.models.gato import Gato
 from gato_gym.training.trainer import Trainer
 from gato_gym.types import Episode, TaskSpec
 
@@ -39,17 +40,21 @@ def choose_prompts(corpus: Corpus, tasks: Iterable[str]) -> dict[str, Episode]:
 
 
 def export(
-    trainer: Trainer, specs: dict[str, TaskSpec], log: RunLog, folder: Path, command: str, note: str
+    trainer: Trainer,
+    model: Gato,
+    specs: dict[str, TaskSpec],
+    log: RunLog,
+    folder: Path,
+    command: str,
+    note: str,
 ) -> dict[str, Any]:
-    """Write the agent of a run and return its card."""
+    """Write the agent of a run, with the weights of `model`, and return its card."""
     corpus = trainer.source.corpus
     prompts = choose_prompts(corpus, specs)
     card = make_card(trainer, prompts, log, command) | {"note": note}
     documents = {"card.json": json.dumps(card, indent=1) + "\n", "README.md": readme(card)}
     text = trainer.source.text
-    agent = GatoAgent(
-        trainer.model, specs, prompts, text=text, documents=documents, name=folder.name
-    )
+    agent = GatoAgent(model, specs, prompts, text=text, documents=documents, name=folder.name)
     agent.save_pretrained(folder)
     return card
 
@@ -61,8 +66,8 @@ def make_card(
     source = trainer.source
     steps_tokens = {t.spec.id: t.tokens_per_step for t in source.tokenizers}
     return {
-        "size": trainer.model.config.size,
-        "parameters": trainer.model.parameter_count(),
+        "size": trainer.model_config.size,
+        "parameters": trainer.parameters,
         "steps": trainer.step,
         "tokens": trainer.tokens,
         "seconds": round(trainer.seconds, 1),
@@ -76,7 +81,7 @@ def make_card(
             task: {"seed": e.seed, "return": e.episode_return, "steps": len(e), "expert": e.expert}
             for task, e in prompts.items()
         },
-        "model": trainer.model.config.to_json(),
+        "model": trainer.model_config.to_json(),
         "train": trainer.config.to_json(),
         "versions": versions(),
         "curve": thinned(log.lines),

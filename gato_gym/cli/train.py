@@ -1,9 +1,11 @@
 """Train a model on a corpus, or resume, and export it as an agent.
 
-Run the same command again to resume; on a finished run it only exports. Weights are shares of the
-training tokens, in any unit: TASK=W is a task's, domain:NAME=W a domain's, divided equally among
-its tasks that have none of their own; what has no weight is left out. Without --mixture and
---weights all tasks count alike.
+Run the same command again to resume; on a finished run it only exports. Ctrl-C or SIGTERM saves and
+leaves, a second one leaves at once. Weights are shares of the training tokens, in any unit: TASK=W
+is a task's, domain:NAME=W a domain's, divided equally among its tasks that have none of their own;
+what has no weight is left out. Without --mixture and --weights all tasks count alike.
+
+On N processes: torchrun --nproc-per-node N -m gato_gym.training OPTIONS
 
 examples:
     gato-gym train --corpus corpus --out runs-local/a --steps 9000 --weights CartPole-v1=0.1
@@ -15,25 +17,22 @@ from __future__ import annotations
 
 import shlex
 import sys
-import time
 from collections.abc import Sequence
-from dataclasses import dataclass, fields
-from datetime import timedelta
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from gato_gym import envs
 from gato_gym.cli.players import print_json
-from gato_gym.config import TrainConfig, model_config
+from gato_gym.config import ModelConfig, TrainConfig, model_config
 from gato_gym.data.filters import FilterName
-from gato_gym.envs.registry import named_by_data, registered
-from gato_gym.errors import GatoGymError, TrainingError
+from gato_gym.envs.registry import registered
 
 if TYPE_CHECKING:
-    from gato_gym.cli.runlog import RunLog
+    from gato_gym.cli.train_run import TrainingRun
     from gato_gym.data.corpus import Corpus
     from gato_gym.data.mixture import Mixture
-    from gato_gym.training.trainer import StepLog, Trainer
+
+_DEFAULTS = TrainConfig()
 
 
 @dataclass(frozen=True)
@@ -43,7 +42,7 @@ class Options:
     corpus: Path
     """The episodes."""
     out: Path
-    """The run's folder: checkpoints, train.jsonl, TensorBoard; resumed if it exists."""
+    """The run's folder: checkpoints, logs, TensorBoard; resumed if it exists."""
     size: str = "bundle"
     """Model size, e.g. tiny, bundle, 79m, 364m, 1.2b."""
     mixture: Literal["even", "paper"] = "even"
@@ -54,30 +53,63 @@ class Options:
     filter: FilterName = "none"
     """Which episodes: all of them; near-expert, with at least 80 % of the task's expert return
     (paper, section 3.1); or success, of tasks that tell it."""
-    steps: int = 1000
+    steps: int = _DEFAULTS.steps
     """Optimiser steps of the whole run."""
-    batch: int = 16
-    """Rows of one context length per step."""
-    learning_rate: float = 1e-3
-    """Its peak."""
-    warmup: int = -1
+    batch: int = _DEFAULTS.batch
+    """Rows of one context length per step, over all processes."""
+    accumulate: int = _DEFAULTS.accumulate
+    """Micro-batches of a step in each process: less memory, the same step."""
+    learning_rate: float | None = None
+    """Its peak; default is the paper's for its three sizes, 1e-3 for smaller ones."""
+    warmup: int = _DEFAULTS.warmup
     """Steps until the peak; -1 is the paper's share of the run."""
-    prompt_share: float = 0.25
+    optimizer: Literal["adamw", "muon"] = "adamw"
+    """adamw is the paper's; muon for the matrices of the blocks."""
+    schedule: Literal["cosine", "wsd", "constant"] = "cosine"
+    """Of the learning rate after the warm-up; cosine is the paper's."""
+    weight_decay: float = _DEFAULTS.weight_decay
+    """On matrices and tables."""
+    clip: float = _DEFAULTS.clip
+    """Gradient norm limit; 0 = off."""
+    stochastic_depth: float | None = None
+    """How often a sub-layer is skipped; default is the size's."""
+    ema: float = _DEFAULTS.ema
+    """Decay of a running mean of the weights, which is validated and exported; 0 = off."""
+    prompt_share: float = _DEFAULTS.prompt_share
     """Share of documents that start with a prompt."""
-    seed: int = 0
+    seed: int = _DEFAULTS.seed
     """Of the initialisation and the sample order."""
+    held_out: float = _DEFAULTS.held_out
+    """Share of each task's episodes that only validation sees."""
+    validate_every: int = _DEFAULTS.validate_every
+    """Steps between validation losses on held-out episodes; 0 = never."""
+    validation_rows: int = _DEFAULTS.validation_rows
+    """Rows of each."""
+    eval_every: int = 0
+    """Steps between rollouts, which a process of low priority plays meanwhile; 0 = never."""
+    eval_tasks: tuple[str, ...] = ()
+    """Task ids, patterns or domain:NAME to play; default is all that the run trains on."""
+    eval_episodes: int = 10
+    """Episodes of each."""
     save_every: int = 250
     """Steps between checkpoints."""
     log_every: int = 50
     """Steps between log lines."""
-    loader_threads: int = 2
+    wandb: str | None = None
+    """Project of Weights & Biases to log to, beside TensorBoard."""
+    loader_threads: int = _DEFAULTS.loader_threads
     """Threads that build windows."""
-    loader_workers: int = 0
+    loader_workers: int = _DEFAULTS.loader_workers
     """Processes that build windows, for a fast GPU and images; 0 = the one that trains."""
     threads: int | None = None
     """Threads of the arithmetic; default is PyTorch's choice."""
     device: str | None = None
     """cpu or cuda; default is cuda if there is one."""
+    compile: Literal["auto", "on", "off"] = "auto"
+    """torch.compile; auto = on a GPU, where it pays."""
+    checkpoint_activations: Literal["auto", "on", "off"] = "auto"
+    """Compute the blocks again in the backward pass instead of keeping their activations; auto =
+    for as many blocks as the memory asks for."""
     export: Path | None = None
     """Where the agent goes; default is OUT/agent."""
     note: str = ""
@@ -89,14 +121,7 @@ class Options:
 def run(options: Options) -> int:
     """Train, then export."""
     weights = parse_weights(options.weights)
-    config = TrainConfig(
-        **{
-            f.name: getattr(options, f.name)
-            for f in fields(TrainConfig)
-            if hasattr(options, f.name)
-        }
-    )
-    shape = model_config(options.size)
+    shape, config = _settings(options)
     for name, least in (("threads", 1), ("loader_threads", 1), ("loader_workers", 0)):
         value = getattr(options, name)
         if value is not None and value < least:
@@ -110,55 +135,58 @@ def run(options: Options) -> int:
         own = weights or {}
         rest = {d for task, d in domains.items() if task not in own and f"{DOMAIN}{d}" not in own}
         weights = (paper_weights(rest) if rest else {}) | own
-    mixture = Mixture(corpus, weights, domains, options.filter)
-    specs = {task: envs.task_spec(named_by_data(task)) for task in mixture.shares}
+    view = (corpus, weights, domains, options.filter)
+    mixture = Mixture(*view, held_out=config.held_out)
+    validation = None
+    if config.validate_every:
+        validation = Mixture(*view, held_out=config.held_out, part="validation")
     export_to = options.export or options.out / "agent"
     if export_to.is_dir() and any(export_to.iterdir()):
         _refuse_foreign(export_to)  # now, not after hours of training
-    corpus.check(mixture.shares)  # a damaged corpus leaves no run behind
+    from gato_gym.cli.train_run import TrainingRun
+    from gato_gym.training.distributed import join
 
-    import torch
-
-    from gato_gym.cli.export import export
-    from gato_gym.cli.runlog import RunLog
-    from gato_gym.data.windows import WindowSource
-    from gato_gym.tokenizers.default_text import default_text
-    from gato_gym.tokenizers.vocabulary import Vocabulary
-    from gato_gym.training.trainer import Trainer
-
-    if options.threads is not None:
-        torch.set_num_threads(options.threads)
-    source = WindowSource(
-        corpus,
-        mixture,
-        specs,
-        shape.context,
-        Vocabulary(shape.text_size),
-        default_text() if any(spec.has_text for spec in specs.values()) else None,
-        seed=config.seed,
-        prompt_share=config.prompt_share,
-    )
+    ranks = join(options.device)
     try:
-        trainer = Trainer(shape, config, source, options.out, options.device)
-    except TrainingError as error:  # the run in --out has other settings: wrong use
-        raise GatoGymError(str(error)) from error
-    log = RunLog(options.out, trainer.step)
-    parameters = trainer.model.parameter_count()
-    start = f"resuming at step {trainer.step}" if trainer.step else "starting"
-    _tell_what_is_left_out(corpus, mixture)
-    _tell(f"{shape.size}: {parameters:,} parameters, {len(specs)} tasks, {start}")
-    _train(trainer, log)
-    card = export(trainer, specs, log, export_to, command_line(options), options.note)
-    result: dict[str, Any] = {"run": str(options.out), "export": str(export_to)}
+        if ranks.main:
+            corpus.check(mixture.shares)  # a damaged corpus leaves no run behind
+            _tell_what_is_left_out(corpus, mixture)
+        training = TrainingRun(options, shape, config, corpus, mixture, validation, domains, ranks)
+        code = training.watched()
+        if not code:
+            _export(training, export_to)
+        return code
+    finally:
+        ranks.leave()
+
+
+def _export(training: TrainingRun, folder: Path) -> None:
+    """Write the agent, and tell of it."""
+    card = training.export(folder, command_line(training.options))
+    if card is None:
+        return
+    options = training.options
+    result: dict[str, Any] = {"run": str(options.out), "export": str(folder)}
     result |= {k: card[k] for k in ("steps", "tokens", "seconds", "parameters", "prompts")}
     result |= {"loss": card["curve"][-1]["loss"] if card["curve"] else None}
     if options.json:
         print_json(result)
     else:
-        print(
-            f"{export_to}: {card['steps']} steps, {card['tokens']:,} tokens, loss {result['loss']}"
-        )
-    return 0
+        print(f"{folder}: {card['steps']} steps, {card['tokens']:,} tokens, loss {result['loss']}")
+
+
+def _settings(options: Options) -> tuple[ModelConfig, TrainConfig]:
+    """Of the model and the run."""
+    from gato_gym.training.optim import default_rate
+
+    shape = model_config(options.size)
+    if options.stochastic_depth is not None:
+        shape = replace(shape, stochastic_depth=options.stochastic_depth)
+    given = {f.name: getattr(options, f.name) for f in fields(TrainConfig)}
+    given["compile"] = {"auto": None, "on": True, "off": False}[options.compile]
+    if options.learning_rate is None:
+        given["learning_rate"] = default_rate(options.size)
+    return shape, TrainConfig(**given)
 
 
 def _domain(task: str) -> str:
@@ -173,39 +201,56 @@ def _tell_what_is_left_out(corpus: Corpus, mixture: Mixture) -> None:
     kept = sum(len(task.entries) for task in mixture.tasks)
     whole = sum(len(corpus.episodes(task)) for task in mixture.shares)
     if kept < whole:
-        _tell(f"--filter {mixture.filter} keeps {kept} of {whole} episodes")
+        reasons = [] if mixture.filter == "none" else [f"--filter {mixture.filter}"]
+        reasons += [f"--held-out {mixture.held_out:g}"] if mixture.held_out else []
+        _tell(
+            f"{' and '.join(reasons)} leave{'s' * (len(reasons) == 1)} {kept} of {whole} episodes"
+        )
 
 
-def _train(trainer: Trainer, log: RunLog) -> None:
-    began = time.perf_counter()
-    step = trainer.step
-    try:
-        for line in trainer.run():
-            log.add(line)
-            pace = (time.perf_counter() - began) / (line.step - step)
-            began, step = time.perf_counter(), line.step
-            _tell(log_line(line, trainer.config.steps, pace))
-    except KeyboardInterrupt:
-        from gato_gym.training.checkpoint import checkpoints
-
-        kept = checkpoints(trainer.folder)
-        what = f"{kept[-1]} is kept" if kept else "no checkpoint was due yet"
-        raise KeyboardInterrupt(
-            f"interrupted; {what}. Run the same command again to resume"
-        ) from None
+def _export(training: TrainingRun, folder: Path) -> None:
+    """Write the agent, and tell of it."""
+    card = training.export(folder, command_line(training.options))
+    if card is None:
+        return
+    options = training.options
+    result: dict[str, Any] = {"run": str(options.out), "export": str(folder)}
+    result |= {k: card[k] for k in ("steps", "tokens", "seconds", "parameters", "prompts")}
+    result |= {"loss": card["curve"][-1]["loss"] if card["curve"] else None}
+    if options.json:
+        print_json(result)
+    else:
+        print(f"{folder}: {card['steps']} steps, {card['tokens']:,} tokens, loss {result['loss']}")
 
 
-def log_line(line: StepLog, steps: int, seconds_per_step: float) -> str:
-    """One line of progress for people."""
-    tasks = "  ".join(
-        f"{task.rpartition('/')[2]} {loss:.3f} ({line.accuracy[task]:.0%})"
-        for task, loss in line.losses.items()
-    )
-    left = timedelta(seconds=round((steps - line.step) * seconds_per_step))
-    return (
-        f"step {line.step}/{steps}  loss {line.loss:.3f}  {tasks}  "
-        f"{line.tokens_per_second:,.0f} tok/s  waiting {line.loader_wait:.1%}  left {left}"
-    )
+def _settings(options: Options) -> tuple[ModelConfig, TrainConfig]:
+    """Of the model and the run."""
+    from gato_gym.training.optim import default_rate
+
+    shape = model_config(options.size)
+    if options.stochastic_depth is not None:
+        shape = replace(shape, stochastic_depth=options.stochastic_depth)
+    given = {f.name: getattr(options, f.name) for f in fields(TrainConfig)}
+    given["compile"] = {"auto": None, "on": True, "off": False}[options.compile]
+    if options.learning_rate is None:
+        given["learning_rate"] = default_rate(options.size)
+    return shape, TrainConfig(**given)
+
+
+def _domain(task: str) -> str:
+    known = registered(task)
+    return known.domain if known else "other"
+
+
+def _tell_what_is_left_out(corpus: Corpus, mixture: Mixture) -> None:
+    missing = [task for task in corpus.tasks() if task not in mixture.shares]
+    if missing:
+        _tell(f"without a weight, so left out: {', '.join(missing)}")
+    kept = sum(len(task.entries) for task in mixture.tasks)
+    whole = sum(len(corpus.episodes(task)) for task in mixture.shares)
+    if kept < whole:
+        held = f", {mixture.held_out:.0%} held out" if mixture.held_out else ""
+        _tell(f"--filter {mixture.filter}{held} keeps {kept} of {whole} episodes")
 
 
 def parse_weights(pairs: Sequence[str]) -> dict[str, float] | None:

@@ -17,7 +17,7 @@ import logging
 from collections.abc import Callable
 from functools import cache
 from itertools import pairwise
-from typing import Protocol
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor
@@ -87,8 +87,8 @@ class DocumentAttention:
 
 def _causal(query: Tensor, key: Tensor, value: Tensor) -> Tensor:
     """Of one document: three times (L, H, K) -> (L, H, K)."""
-    heads_first = (x.transpose(0, 1)[None] for x in (query, key, value))
-    attended = functional.scaled_dot_product_attention(*heads_first, is_causal=True)
+    query, key, value = (x.transpose(0, 1)[None] for x in (query, key, value))
+    attended = functional.scaled_dot_product_attention(query, key, value, is_causal=True)
     return attended[0].transpose(0, 1)
 
 
@@ -100,7 +100,9 @@ class FlexAttention:
 
     def __call__(self, query: Tensor, key: Tensor, value: Tensor) -> Tensor:
         """See `Attention`; Q = C = L."""
-        attend = _compiled(flex_attention) if query.is_cuda else flex_attention
+        attend: Callable[..., Any] = flex_attention
+        if query.is_cuda:
+            attend = _compiled(attend)
         attended = attend(query, key, value, block_mask=self.mask)
         assert isinstance(attended, Tensor)
         return attended
@@ -111,7 +113,7 @@ class FlexAttention:
 
 
 @cache
-def _compiled(function: Callable[..., Tensor]) -> Callable[..., Tensor]:
+def _compiled(function: Callable[..., Any]) -> Callable[..., Any]:
     return torch.compile(function)
 
 

@@ -8,7 +8,7 @@ depends on the seed and the row alone, so that ranks, micro-batches and a resume
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -50,7 +50,7 @@ def to_device(window: Window, device: torch.device) -> dict[str, Tensor]:
     return tensors
 
 
-def draw_keep(seed: int, rows: Sequence[int], config: ModelConfig) -> Tensor | None:
+def draw_keep(seed: int, rows: Iterable[int], config: ModelConfig) -> Tensor | None:
     """Stochastic depth: (B, layers, 2) float32, 0 where a sub-layer is skipped in a row of the run,
     else 1 / (1 - p), which keeps the mean. None where nothing is ever skipped."""
     p = config.stochastic_depth
@@ -87,7 +87,7 @@ def backward(
     parts = []
     for index, (window, keep) in enumerate(zip(windows, keeps, strict=True)):
         if hasattr(model, "set_requires_gradient_sync"):  # ranks meet after the last one only
-            model.set_requires_gradient_sync(index == len(windows) - 1)
+            model.set_requires_gradient_sync(index == len(windows) - 1)  # type: ignore[operator]
         batch = to_device(window, device)
         if keep is not None:
             keep = keep.to(device, non_blocking=True)
@@ -100,7 +100,8 @@ def backward(
 
 def failed_episodes(windows: Sequence[Window], parts: Sequence[TargetLosses]) -> list[str]:
     """Names of the episodes in rows whose loss is not finite; of all rows where each one's is."""
-    bad, every = [], []
+    bad: list[str] = []
+    every: list[str] = []
     for window, part in zip(windows, parts, strict=True):
         finite = torch.isfinite(part.losses).all(dim=1).tolist()
         for names, good in zip(window.episodes, finite, strict=True):

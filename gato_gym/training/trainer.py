@@ -117,6 +117,7 @@ class Trainer:
             raise ValueError("validate_every needs a source of held-out rows: give validation")
         torch.manual_seed(config.seed)
         self.model = model or Gato(model_config)
+        self.parameters = self.model.parameter_count()  # before they are cut into shards
         self._fit()
         self.optimizer = make_optimizer(self.model, config)
         self.ema = Ema(self.model, config.ema) if config.ema else None
@@ -128,20 +129,21 @@ class Trainer:
     def _fit(self) -> None:
         """Bring the model to the device in the way that its memory and speed ask for."""
         config, model = self.config, self.model
-        needed = estimate(
-            model.config, config, model.parameter_count(), self.ranks.size, self.device
-        )
+        needed = estimate(model.config, config, self.parameters, self.ranks.size, self.device)
         free = free_memory(self.device)
         model.recomputed_blocks = plan_recomputed_blocks(
             needed, config.checkpoint_activations, free
         )
-        if model.recomputed_blocks:
-            logger.info("%s blocks compute activations again", model.recomputed_blocks)
         if self.ranks.size == 1:
             model.to(self.device)
         if config.compile if config.compile is not None else self.device.type == "cuda":
             model.compile_blocks()
         shard(model, self.ranks)
+
+    @property
+    def recomputed_blocks(self) -> int:
+        """How many blocks compute their activations again, as the memory asks for it."""
+        return self.model.recomputed_blocks
 
     @property
     def _settings(self) -> dict[str, Any]:

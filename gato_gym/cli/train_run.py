@@ -1,0 +1,168 @@
+"""One run of `gato-gym train`: a mixture, a trainer, all that is shown of it, and the agent."""
+
+from __future__ import annotations
+
+from contextlib import ExitStack
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+
+from gato_gym import envs
+from gato_gym.cli.console import Console
+from gato_gym.cli.export import choose_prompts, export
+from gato_gym.cli.rollouts import Rollouts, rollout_tasks
+from gato_gym.cli.runlog import RunLog
+from gato_gym.cli.watch import Watch
+from gato_gym.config import ModelConfig, TrainConfig
+from gato_gym.data.corpus import Corpus
+from gato_gym.data.mixture import Mixture
+from gato_gym.data.windows import WindowSource
+from gato_gym.envs.registry import named_by_data
+from gato_gym.errors import GatoGymError, TrainingError
+from gato_gym.models.gato import Gato
+from gato_gym.tokenizers.default_text import default_text
+from gato_gym.tokenizers.vocabulary import Vocabulary
+from gato_gym.training.bundle import Bundle, save_bundle
+from gato_gym.training.distributed import Ranks
+from gato_gym.training.interrupt import Interrupts
+from gato_gym.training.progress import StepLog
+from gato_gym.training.sinks import Sink, TensorBoard, WeightsAndBiases
+from gato_gym.training.trainer import Trainer
+
+if TYPE_CHECKING:
+    from gato_gym.cli.train import Options
+
+
+class TrainingRun:
+    """A run in `options.out`, begun or resumed.
+
+    Args:
+        options: of the command.
+        shape, config: the model's and the run's.
+        corpus: the episodes.
+        mixture, validation: those to train on, and those that are held out, if any.
+        domains: task -> domain.
+        ranks: the processes that train; the main one shows and exports.
+
+    Raises:
+        GatoGymError: the folder holds a run with other settings; and what `Trainer` raises.
+    """
+
+    def __init__(
+        self,
+        options: Options,
+        shape: ModelConfig,
+        config: TrainConfig,
+        corpus: Corpus,
+        mixture: Mixture,
+        validation: Mixture | None,
+        domains: dict[str, str],
+        ranks: Ranks,
+    ) -> None:
+        if options.threads is not None:
+            torch.set_num_threads(options.threads)
+        self.options, self.ranks = options, ranks
+        self.specs = {task: envs.task_spec(named_by_data(task)) for task in mixture.shares}
+        played = rollout_tasks(list(self.specs), options.eval_tasks) if options.eval_every else []
+        text = default_text() if any(spec.has_text for spec in self.specs.values()) else None
+
+        def rows(part: Mixture) -> WindowSource:
+            return WindowSource(
+                corpus,
+                part,
+                self.specs,
+                shape.context,
+                Vocabulary(shape.text_size),
+                text,
+                seed=config.seed,
+                prompt_share=config.prompt_share,
+            )
+
+        try:
+            self.trainer = Trainer(
+                shape,
+                config,
+                rows(mixture),
+                options.out,
+                ranks=ranks,
+                validation=rows(validation) if validation is not None else None,
+                domains=domains,
+            )
+        except TrainingError as error:  # wrong use, and nothing has been trained yet
+            raise GatoGymError(str(error)) from error
+        step = self.trainer.step
+        self.rollouts = Rollouts(
+            options.out,
+            played,
+            options.eval_every,
+            options.eval_episodes,
+            step=step,
+            tell=lambda line: self._console.tell(line),
+        )
+        self.log = RunLog(options.out, step) if ranks.main else None
+        self._console = Console(step, config.steps)
+
+    def watched(self) -> int:
+        """Train, shown to a person; 0, or the exit code of the signal that ended it."""
+        trainer, steps = self.trainer, self.trainer.config.steps
+        if trainer.step >= steps:
+            return 0
+        with ExitStack() as stack:
+            interrupts = stack.enter_context(Interrupts(tell=self.ranks.main))
+            watch = self._watch()
+            if watch is not None:
+                stack.enter_context(watch)
+                self._console.tell(self._beginning())
+            for event in trainer.run(stop=lambda: interrupts.requested is not None):
+                model = None
+                # The last weights are played in the end, when nothing else waits for them.
+                due = isinstance(event, StepLog) and self.rollouts.due(event.step)
+                if due and event.step < steps:
+                    model = trainer.trained()
+                if watch is not None:
+                    watch.show(event, model)
+            if trainer.step < steps:
+                if watch is not None:
+                    told = "run the same command again to resume"
+                    self._console.tell(f"saved step {trainer.step}: {told}")
+                return interrupts.exit_code
+            if self.rollouts.every:
+                model = trainer.trained()
+                if watch is not None and model is not None:
+                    watch.finish(steps, model, lambda: interrupts.requested is not None)
+        return 0
+
+    def _watch(self) -> Watch | None:
+        if self.log is None:
+            return None
+        options, trainer, source = self.options, self.trainer, self.trainer.source
+        sinks: list[Sink] = [TensorBoard(options.out, trainer.step)]
+        if options.wandb:
+            settings = {"model": trainer.model_config.to_json()}
+            settings["train"] = trainer.config.to_json()
+            sinks.append(WeightsAndBiases(options.wandb, options.out, settings))
+        prompts = choose_prompts(source.corpus, self.specs) if self.rollouts.every else {}
+
+        def write(folder: Path, model: Gato) -> None:
+            save_bundle(Bundle(model, self.specs, prompts, source.text), folder)
+
+        return Watch(self.log, self._console, sinks, self.rollouts, write)
+
+    def _beginning(self) -> str:
+        trainer = self.trainer
+        told = f"{trainer.model_config.size}: {trainer.parameters:,} parameters, "
+        told += f"{len(self.specs)} tasks"
+        if self.ranks.size > 1:
+            told += f", {self.ranks.size} processes"
+        if trainer.recomputed_blocks:
+            told += f", {trainer.recomputed_blocks} blocks keep no activations"
+        return told + (f", resuming at step {trainer.step}" if trainer.step else ", starting")
+
+    def export(self, folder: Path, command: str) -> dict[str, Any] | None:
+        """Write the agent and return its card; all ranks must call it, the main one does it."""
+        model = self.trainer.trained()
+        if model is None or self.log is None:
+            return None
+        note = self.options.note
+        return export(self.trainer, model, self.specs, self.log, folder, command, note)
