@@ -37,6 +37,8 @@ LAYERS = {
     "gato_gym.cli": 10,
     "gato_gym.testing": 11,
     "gato_gym.__main__": 11,
+    # What torchrun starts: the command line by another name. Nothing imports it.
+    "gato_gym.training.__main__": 11,
 }
 # Trains experts; nothing that plays one imports it.
 EXPERT_TRAINER = "gato_gym.agents.experts.sb3"

@@ -15,7 +15,6 @@ or absent, and an old one goes only then. Nothing is pickled, nothing on the loa
 from __future__ import annotations
 
 import json
-import os
 import shutil
 from collections.abc import Callable, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -58,11 +57,12 @@ __all__ = [
     "write_manifest",
 ]
 
-TENSORS_AND_STATE = ("model.safetensors", "optimizer.safetensors", "state.json")
 # Key of state.json: parameter -> kind -> number.
 SCALARS = "optimizer"
 # Torch's name for the part of a file's header that says where its tensors belong.
 PLACES = "DCP_SHARDING_INFO"
+# What torch's reader raises on a header that somebody made.
+_UNREADABLE = (SafetensorError, OSError, ValueError, LookupError, TypeError, AttributeError)
 
 
 class Checkpoints:
@@ -184,7 +184,7 @@ class Checkpoints:
         reader = HuggingFaceStorageReader(str(folder))
         try:
             metadata = reader.read_metadata()
-        except (SafetensorError, OSError, ValueError, KeyError) as error:
+        except _UNREADABLE as error:
             raise CorruptCheckpointError(f"{folder} cannot be read: {error}") from error
         tensors = {f"model.{name}": value for name, value in model.state_dict().items()}
         tensors |= {f"extra.{name}": value for name, value in (extra or {}).items()}
@@ -357,79 +357,3 @@ def _refuse_old(folder: Path) -> None:
             f"{folder} has the layout of gato_gym before training on several ranks: end that run "
             "with the version that began it, or choose another --out"
         )
-
-
-# The one-process layout of before; goes when the trainer uses `Checkpoints`.
-
-
-def save(
-    root: Path,
-    step: int,
-    model: torch.nn.Module,
-    optimizer: torch.optim.Optimizer,
-    state: Mapping[str, Any],
-    keep: int = 2,
-) -> Path:
-    """Write checkpoint `step`; older ones beyond `keep` go once it is durable."""
-    final = root / f"step-{step:08d}"
-    temporary = root / f".{final.name}.tmp"
-    shutil.rmtree(temporary, ignore_errors=True)
-    temporary.mkdir(parents=True)
-    try:
-        safetensors.torch.save_file(
-            _contiguous(model.state_dict()), temporary / "model.safetensors"
-        )
-        moments = _moments(model, optimizer)
-        moments["random.cpu"] = torch.get_rng_state()
-        if torch.cuda.is_available():
-            moments["random.cuda"] = torch.cuda.get_rng_state()
-        safetensors.torch.save_file(moments, temporary / "optimizer.safetensors")
-        (temporary / "state.json").write_text(json.dumps({"step": step, **state}, indent=1) + "\n")
-        write_manifest(temporary)
-        shutil.rmtree(final, ignore_errors=True)
-        os.rename(temporary, final)
-        fsync(root)
-    except BaseException:
-        shutil.rmtree(temporary, ignore_errors=True)
-        raise
-    for old in checkpoints(root)[:-keep]:
-        shutil.rmtree(old)
-    return final
-
-
-def load(folder: Path, model: torch.nn.Module, optimizer: torch.optim.Optimizer) -> dict[str, Any]:
-    """Restore weights, moments and random state; returns state.json.
-
-    Raises:
-        CorruptCheckpointError: see `check_manifest`, `load_weights`.
-    """
-    check_manifest(folder, TENSORS_AND_STATE)
-    load_weights(model, folder / "model.safetensors")
-    tensors = load_tensors(folder / "optimizer.safetensors")
-    torch.set_rng_state(tensors.pop("random.cpu"))
-    if "random.cuda" in tensors:
-        cuda = tensors.pop("random.cuda")
-        if torch.cuda.is_available():
-            torch.cuda.set_rng_state(cuda)
-    for name, parameter in model.named_parameters():
-        # What has had no gradient yet has no moments: the patch network, where no task has images.
-        if f"{name}.step" in tensors:
-            optimizer.state[parameter] = {
-                kind: tensors[f"{name}.{kind}"].to(parameter.device)
-                for kind in ("step", "exp_avg", "exp_avg_sq")
-            }
-    return read_json(folder / "state.json")
-
-
-def _moments(model: torch.nn.Module, optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:
-    return _contiguous(
-        {
-            f"{name}.{kind}": value
-            for name, parameter in model.named_parameters()
-            for kind, value in optimizer.state[parameter].items()
-        }
-    )
-
-
-def _contiguous(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    return {name: value.detach().cpu().contiguous() for name, value in tensors.items()}

@@ -18,6 +18,9 @@ from torch.distributed.tensor import DTensor
 
 from gato_gym.errors import CorruptCheckpointError
 
+# Of single numbers in state.json; a name from a file must not reach further into torch.
+_DTYPES = ("float64", "float32", "float16", "bfloat16", "int64", "int32", "uint8", "bool")
+
 
 def gather(
     model: torch.nn.Module, optimizer: torch.optim.Optimizer, extra: Mapping[str, Tensor]
@@ -88,35 +91,41 @@ def allocate(
         if group.get("fused") or group.get("capturable")
     }
     states: dict[str, dict[str, Any]] = {}
-    saved = [
-        (*key.removeprefix("optimizer.").rpartition(".")[::2], value)
-        for key, value in metadata.state_dict_metadata.items()
-        if key.startswith("optimizer.")
-    ]
-    saved += [
-        (name, kind, value) for name, kinds in scalars.items() for kind, value in kinds.items()
-    ]
-    for name, kind, value in saved:
+
+    def owner(name: str) -> torch.nn.Parameter:
         if name not in parameters:
             raise CorruptCheckpointError(
                 f"{folder} is of another model: its optimizer knows {name}, this one has none"
             )
-        parameter = parameters[name]
-        if isinstance(value, Mapping):
-            # As torch does it: the count of steps stays on the CPU unless a kernel needs it.
-            near = kind != "step" or parameter in on_device
-            kept: Any = torch.tensor(
-                value["value"],
-                dtype=getattr(torch, value["dtype"]),
-                device=parameter.device if near else "cpu",
-            )
-        elif isinstance(value, bool | int | float):
-            kept = value
-        elif not isinstance(value, TensorStorageMetadata):
-            raise CorruptCheckpointError(f"{folder}: {kind!r} of {name} is {value!r}: no number")
-        elif value.size == parameter.shape:
-            kept = torch.zeros_like(parameter, dtype=value.properties.dtype, requires_grad=False)
+        return parameters[name]
+
+    for key, saved in metadata.state_dict_metadata.items():
+        if not key.startswith("optimizer."):
+            continue
+        assert isinstance(saved, TensorStorageMetadata)
+        name, _, kind = key.removeprefix("optimizer.").rpartition(".")
+        parameter, dtype = owner(name), saved.properties.dtype
+        if saved.size == parameter.shape:
+            kept = torch.zeros_like(parameter, dtype=dtype, requires_grad=False)
         else:
-            kept = torch.zeros(value.size, dtype=value.properties.dtype, device=parameter.device)
+            kept = torch.zeros(saved.size, dtype=dtype, device=parameter.device)
         states.setdefault(name, {})[kind] = kept
+    try:
+        for name, kinds in scalars.items():
+            for kind, value in kinds.items():
+                parameter = owner(name)
+                # As torch does it: the count of steps stays on the CPU unless a kernel needs it.
+                near = kind != "step" or parameter in on_device
+                kept = _number(value, parameter.device if near else torch.device("cpu"))
+                states.setdefault(name, {})[kind] = kept
+    except (TypeError, ValueError, KeyError, AttributeError, RuntimeError) as error:
+        raise CorruptCheckpointError(f"{folder}: state.json is no checkpoint's: {error}") from error
     return states
+
+
+def _number(value: Any, device: torch.device) -> Any:
+    if isinstance(value, bool | int | float):
+        return value
+    if value["dtype"] not in _DTYPES:
+        raise ValueError(f"{value['dtype']!r} is no type of numbers")
+    return torch.tensor(value["value"], dtype=getattr(torch, value["dtype"]), device=device)
