@@ -6,7 +6,8 @@ points. Every --evaluate-every steps the agent plays. The score is the maximum o
 average. Run the same command again to resume; on a finished run it only exports.
 
 The agent of the last step goes to OUT/agent, the one at the end of the curve's best window to
-OUT/best. Both know the base's tasks and the new one. On a CPU take fewer steps and a higher rate.
+OUT/best. They know the base's tasks and the new one; with --scratch only that. On a CPU take fewer
+steps and a higher rate.
 
 examples:
     gato-gym finetune --task Acrobot-v1 --episodes 10 --corpus corpus --out runs-local/a
@@ -16,10 +17,7 @@ examples:
 
 from __future__ import annotations
 
-import json
-import shlex
 import sys
-from collections.abc import Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass, fields
 from pathlib import Path
@@ -31,7 +29,7 @@ from gato_gym.errors import GatoGymError, TrainingError
 from gato_gym.training.finetune import FineTuneConfig
 
 if TYPE_CHECKING:
-    from gato_gym.evaluation.few_shot import Evaluation, FewShotRun
+    from gato_gym.evaluation.few_shot import FewShotRun
 
 _PROTOCOL = FineTuneConfig()
 
@@ -111,6 +109,7 @@ def run(options: Options) -> int:
     import torch
 
     from gato_gym.agents.gato import BUNDLED
+    from gato_gym.cli.finetune_card import begins, documents, summary, told
     from gato_gym.evaluation.few_shot import FewShotRun
     from gato_gym.training.bundle import find_bundle
     from gato_gym.training.lora import check_peft
@@ -134,14 +133,14 @@ def run(options: Options) -> int:
             prompt=not options.no_prompt,
             evaluation_seed=options.evaluation_seed,
             device=options.device,
-            documents=lambda tuning: _documents(tuning, options),
+            documents=lambda tuning: documents(tuning, options),
             log_every=options.log_every,
             loader_threads=options.loader_threads,
             loader_workers=options.loader_workers,
         )
     except TrainingError as error:  # the run in --out has other settings: wrong use
         raise GatoGymError(str(error)) from error
-    _tell(_begins(tuning, options))
+    _tell(begins(tuning, options))
     code = _train(tuning)
     if code:
         return code
@@ -151,7 +150,7 @@ def run(options: Options) -> int:
     if options.json:
         print_json(result)
     else:
-        _print(result)
+        print(told(result))
     return 0
 
 
@@ -168,6 +167,7 @@ def _config(options: Options) -> FineTuneConfig:
 def _train(tuning: FewShotRun) -> int:
     """0, or the exit code of the signal that ended it."""
     from gato_gym.cli.console import Console
+    from gato_gym.cli.finetune_card import evaluation_line
     from gato_gym.cli.runlog import RunLog
     from gato_gym.evaluation.few_shot import Evaluation
     from gato_gym.training.interrupt import Interrupts
@@ -182,7 +182,7 @@ def _train(tuning: FewShotRun) -> int:
         interrupts = stack.enter_context(Interrupts())
         for event in tuning.run(stop=lambda: interrupts.requested is not None):
             if isinstance(event, Evaluation):
-                console.tell(_evaluation_line(tuning, event))
+                console.tell(evaluation_line(tuning, event))
                 board.scalars(event.step, {f"return/{tuning.spec.id}": event.mean_return})
                 continue
             log.add(event)
@@ -192,133 +192,6 @@ def _train(tuning: FewShotRun) -> int:
             console.tell(f"saved step {trainer.step}: run the same command again to resume")
             return interrupts.exit_code
     return 0
-
-
-def _evaluation_line(tuning: FewShotRun, point: Evaluation) -> str:
-    line = f"step {point.step}/{tuning.config.steps}  return {point.mean_return:.1f}"
-    means = tuning.smoothed()
-    if point.step and means:
-        line += f"  smoothed {means[-1]:.1f}, best {max(means):.1f}"
-    return line
-
-
-def summary(tuning: FewShotRun, options: Options) -> dict[str, Any]:
-    """What `--json` prints and OUT/result.json keeps."""
-    from gato_gym.cli.export import machine, versions
-
-    best = options.out / "best"
-    return {
-        **tuning.result(),
-        "base": base_name(options),
-        "checkpoint": str(options.out / "agent"),
-        "best": str(best),
-        "command": command_line(options),
-        "machine": machine(str(tuning.trainer.device)),
-        "versions": versions(),
-    }
-
-
-def base_name(options: Options) -> str:
-    """What the run starts from."""
-    name = options.checkpoint or "bundled"
-    return f"random weights in the shape of {name}" if options.scratch else name
-
-
-def command_line(options: Options) -> str:
-    """The command that these options came from; of a path only its name, the same anywhere."""
-    words = ["gato-gym", "finetune"]
-    for field in fields(options):
-        value: Any = getattr(options, field.name)
-        if value == field.default or field.name == "json":
-            continue
-        words.append(f"--{field.name.replace('_', '-')}")
-        if value is not True:
-            words.append(value.name if isinstance(value, Path) else str(value))
-    return shlex.join(words)
-
-
-def _documents(tuning: FewShotRun, options: Options) -> Mapping[str, str]:
-    """The card and the README that travel with the agent."""
-    result = summary(tuning, options)
-    result["curve"] = [{k: v for k, v in p.items() if k != "returns"} for p in result["curve"]]
-    card: dict[str, Any] = {"finetune": result}
-    known = tuning.base.documents.get("card.json")
-    if known and not options.scratch:
-        card["base"] = json.loads(known)
-    return {"card.json": json.dumps(card, indent=1) + "\n", "README.md": readme(result)}
-
-
-def readme(result: Mapping[str, Any]) -> str:
-    """The model card for people."""
-    weights = "LoRA adapters, merged" if result["method"] == "lora" else "all weights"
-    lines = [
-        "---",
-        "library_name: gato-gym",
-        "license: apache-2.0",
-        "tags: [gato, reinforcement-learning, robotics]",
-        "---",
-        "",
-        f"# Gato, adapted to {result['task']} with {_count(result['episodes'])}",
-        "",
-        f"Started from {result['base']}; trained {weights} for {result['steps']:,} steps on "
-        f"{result['machine']}.",
-        _score_line(result),
-        *_shortfall(result),
-        "",
-        "```bash",
-        result["command"],
-        "```",
-        "",
-        "`card.json` has all settings, the episodes, versions and the curve.",
-        "",
-    ]
-    return "\n".join(lines)
-
-
-def _begins(tuning: FewShotRun, options: Options) -> str:
-    trained = sum(p.numel() for p in tuning.trainer.model.parameters() if p.requires_grad)
-    step = tuning.trainer.step
-    lines = [
-        f"{base_name(options)}, {tuning.base.model.parameter_count():,} parameters of which "
-        f"{trained:,} are trained; {_count(len(tuning.chosen))} of {tuning.spec.id}; "
-        + (f"resuming at step {step}" if step else "starting"),
-        *_shortfall({"data": tuning.data()}),
-    ]
-    return "\n".join(lines)
-
-
-def _shortfall(result: Mapping[str, Any]) -> list[str]:
-    """Where the corpus has fewer episodes than the protocol wants."""
-    data = result["data"]
-    best, drawn = data["protocol"]
-    if data["available"] >= best:
-        return []
-    return [
-        f"The corpus has {data['available']} episodes of the task; the protocol keeps the {best} "
-        f"best and draws {drawn}. Here the best are all of them, and {data['drawn']} are drawn."
-    ]
-
-
-def _score_line(result: Mapping[str, Any]) -> str:
-    normalized, before = result["normalized"], result["before"]
-    told = "" if normalized is None else f", normalised {normalized:.2f}"
-    started = "" if before is None else f"; {before:.1f} before training"
-    return (
-        f"Score {result['score']:.1f} at step {result['score_at_step']}{told} (mean return, the "
-        f"best of {result['smoothed_over']} evaluations on end); {result['last']:.1f} at the end"
-        f"{started}."
-    )
-
-
-def _count(episodes: int) -> str:
-    return f"{episodes} episode{'' if episodes == 1 else 's'}"
-
-
-def _print(result: Mapping[str, Any]) -> None:
-    print(f"{result['task']}, {_count(result['episodes'])}, draw {result['draw']}, from", end=" ")
-    print(f"{result['base']}, {result['method']}:")
-    print(_score_line(result))
-    print(f"{result['checkpoint']}: the last step's agent. {result['best']}: the best window's.")
 
 
 def _tell(text: str) -> None:

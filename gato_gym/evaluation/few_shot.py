@@ -200,9 +200,12 @@ class FewShotRun:
     # What comes out
 
     def bundle(self) -> Bundle:
-        """The agent at this moment: all that the base knows, and the task."""
-        specs = self.base.specs | {self.spec.id: self.spec}
-        prompts = dict(self.base.prompts)
+        """The agent at this moment: it knows the task, and what the base knows unless it forgot it
+        all for random weights."""
+        specs, prompts = {}, {}
+        if not self.scratch:
+            specs, prompts = dict(self.base.specs), dict(self.base.prompts)
+        specs[self.spec.id] = self.spec
         if self.demonstration is not None:
             prompts[self.spec.id] = self.demonstration
         return Bundle(plain(self.trainer.model), specs, prompts, self.base.text)

@@ -90,6 +90,7 @@ def test_from_scratch(command, run_json):
     found = run_json(*command, "--scratch", "--draw", 1)
     assert found["start"] == "scratch" and found["base"].startswith("random weights")
     assert found["draw"] == 1
+    assert set(load_bundle(found["checkpoint"]).specs) == {"CartPole-v1"}
 
 
 def test_an_interrupt_while_it_plays_is_resumed(command, run, run_json, tmp_path, monkeypatch):
