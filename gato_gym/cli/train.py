@@ -208,51 +208,6 @@ def _tell_what_is_left_out(corpus: Corpus, mixture: Mixture) -> None:
         )
 
 
-def _export(training: TrainingRun, folder: Path) -> None:
-    """Write the agent, and tell of it."""
-    card = training.export(folder, command_line(training.options))
-    if card is None:
-        return
-    options = training.options
-    result: dict[str, Any] = {"run": str(options.out), "export": str(folder)}
-    result |= {k: card[k] for k in ("steps", "tokens", "seconds", "parameters", "prompts")}
-    result |= {"loss": card["curve"][-1]["loss"] if card["curve"] else None}
-    if options.json:
-        print_json(result)
-    else:
-        print(f"{folder}: {card['steps']} steps, {card['tokens']:,} tokens, loss {result['loss']}")
-
-
-def _settings(options: Options) -> tuple[ModelConfig, TrainConfig]:
-    """Of the model and the run."""
-    from gato_gym.training.optim import default_rate
-
-    shape = model_config(options.size)
-    if options.stochastic_depth is not None:
-        shape = replace(shape, stochastic_depth=options.stochastic_depth)
-    given = {f.name: getattr(options, f.name) for f in fields(TrainConfig)}
-    given["compile"] = {"auto": None, "on": True, "off": False}[options.compile]
-    if options.learning_rate is None:
-        given["learning_rate"] = default_rate(options.size)
-    return shape, TrainConfig(**given)
-
-
-def _domain(task: str) -> str:
-    known = registered(task)
-    return known.domain if known else "other"
-
-
-def _tell_what_is_left_out(corpus: Corpus, mixture: Mixture) -> None:
-    missing = [task for task in corpus.tasks() if task not in mixture.shares]
-    if missing:
-        _tell(f"without a weight, so left out: {', '.join(missing)}")
-    kept = sum(len(task.entries) for task in mixture.tasks)
-    whole = sum(len(corpus.episodes(task)) for task in mixture.shares)
-    if kept < whole:
-        held = f", {mixture.held_out:.0%} held out" if mixture.held_out else ""
-        _tell(f"--filter {mixture.filter}{held} keeps {kept} of {whole} episodes")
-
-
 def parse_weights(pairs: Sequence[str]) -> dict[str, float] | None:
     """NAME=WEIGHT pairs as a mapping; None if there are none.
 

@@ -1,6 +1,8 @@
 """The whole line at toy size, through the command line: collect, train, resume, export, play."""
 
 import json
+import os
+import signal
 
 import av
 import pytest
@@ -75,14 +77,30 @@ def test_a_run_that_has_only_tensorboard_gets_its_log_from_there(started, folder
         assert new["loss"] == pytest.approx(old["loss"], rel=1e-6)
 
 
-def test_an_interrupt_says_what_is_kept(started, run, monkeypatch):
-    def interrupted(self):
-        raise KeyboardInterrupt
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM], ids=lambda n: n.name)
+def test_a_signal_saves_and_leaves(started, folder, run, run_json, monkeypatch, number):
+    """And the run goes on as if nothing had happened."""
+    step = Trainer._step
 
-    monkeypatch.setattr(Trainer, "run", interrupted)
-    code, out, err = run(*started, "--steps", 2)
-    assert (code, out) == (130, "")
-    assert "step-00000002 is kept" in err.splitlines()[-1]
+    def interrupted(self, *arguments):
+        if self.step == 3:
+            os.kill(os.getpid(), number)
+        return step(self, *arguments)
+
+    def into(out):
+        return (*started[:4], out, *started[5:], "--steps", 6)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Trainer, "_step", interrupted)
+        code, out, err = run(*into("stopped"))
+    assert (code, out) == (128 + number, "")
+    assert err.splitlines()[-1] == "saved step 3: run the same command again to resume"
+    losses = []
+    for name in ("stopped", "straight"):
+        run_json(*into(name))
+        lines = (folder / name / "train.jsonl").read_text().splitlines()
+        losses.append([json.loads(line)["loss"] for line in lines])
+    assert len(losses[0]) == 6 and losses[0] == losses[1]
 
 
 def test_other_settings_do_not_resume(started, fails):

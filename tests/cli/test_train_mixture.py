@@ -18,19 +18,19 @@ def test_a_filtered_run_says_so_and_resumes_only_with_its_filter(run, fails, cor
     out = tmp_path / "run"
     code, _, told = train(run, corpus, out, "--filter", "near-expert")
     assert code == 0
-    assert f"--filter near-expert keeps {len(kept)} of {len(entries)} episodes" in told
+    assert f"--filter near-expert leaves {len(kept)} of {len(entries)} episodes" in told
     card = json.loads((out / "agent/card.json").read_text())
     assert card["data"]["CartPole-v1"]["episodes"] == len(kept)
     assert "--filter near-expert" in card["command"]
     assert train(run, corpus, out, "--filter", "near-expert")[0] == 0
     code, _, told = train(run, corpus, out)
-    assert code == 2 and "was trained with other episodes settings (CartPole-v1)" in told
+    assert code == 2 and "trained on other data: filter is 'none', was 'near-expert'" in told
 
 
 def test_a_filter_that_changes_nothing_is_still_a_setting(run, corpus, tmp_path):
     assert train(run, corpus, tmp_path / "run", "--filter", "success")[0] == 0
     code, _, told = train(run, corpus, tmp_path / "run")
-    assert code == 2 and "was trained with other data settings (filter)" in told
+    assert code == 2 and "trained on other data: filter is 'none', was 'success'" in told
 
 
 def test_own_weights_complete_the_papers(run, corpus, tmp_path):
