@@ -2,15 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
 
 import torch
 from torch import Tensor
-
-from gato_gym.errors import CorruptCheckpointError
-
-PREFIX = "ema."
 
 
 class Ema:
@@ -56,22 +52,5 @@ class Ema:
             mean.copy_(held)
 
     def tensors(self) -> dict[str, Tensor]:
-        """The means by "ema.<parameter>", for a checkpoint."""
-        return {f"{PREFIX}{name}": mean for name, mean in self._means.items()}
-
-    @torch.no_grad()
-    def load(self, tensors: Mapping[str, Tensor]) -> None:
-        """Take the means from what `tensors` gave; other names are ignored.
-
-        Raises:
-            CorruptCheckpointError: a mean is missing or has another shape.
-        """
-        for name, mean in self._means.items():
-            saved = tensors.get(f"{PREFIX}{name}")
-            if saved is None or saved.shape != mean.shape:
-                found = "is missing" if saved is None else f"has shape {tuple(saved.shape)}"
-                raise CorruptCheckpointError(
-                    f"the checkpoint's {PREFIX}{name} {found}, expected {tuple(mean.shape)}: "
-                    "resume with the model and --ema of the run"
-                )
-            mean.copy_(saved)
+        """The means themselves by "ema.<parameter>", to be saved and to be read into."""
+        return {f"ema.{name}": mean for name, mean in self._means.items()}

@@ -4,7 +4,6 @@ import pytest
 import torch
 from torch import nn
 
-from gato_gym.errors import CorruptCheckpointError
 from gato_gym.training.ema import Ema
 
 
@@ -43,13 +42,14 @@ def test_swapped_within_and_back_after_also_on_an_error():
     assert model.weight.data_ptr() == place  # compiled and sharded models hold on to it
 
 
-def test_a_loaded_mean_goes_on_bit_for_bit():
+def test_a_mean_that_was_read_back_goes_on_bit_for_bit():
     torch.manual_seed(0)
     model = nn.Linear(3, 2, bias=False)
     means = Ema(model, 0.9)
     moved(model, 3, means)
     other = Ema(model, 0.9)
-    other.load({name: tensor.clone() for name, tensor in means.tensors().items()})
+    for mean, saved in zip(other.tensors().values(), means.tensors().values(), strict=True):
+        mean.copy_(saved)
     with torch.no_grad():
         model.weight += 1
     means.update(4)
@@ -61,15 +61,6 @@ def test_frozen_weights_have_no_mean():
     model = nn.Sequential(nn.Linear(3, 2, bias=False), nn.Linear(2, 2, bias=False))
     model[0].requires_grad_(False)
     assert list(Ema(model, 0.9).tensors()) == ["ema.1.weight"]
-
-
-@pytest.mark.parametrize(
-    ("tensors", "said"),
-    [({}, "ema.weight is missing"), ({"ema.weight": torch.zeros(1, 2)}, r"has shape \(1, 2\)")],
-)
-def test_a_checkpoint_of_another_model_is_refused(tensors, said):
-    with pytest.raises(CorruptCheckpointError, match=said):
-        Ema(nn.Linear(3, 2, bias=False), 0.9).load(tensors)
 
 
 @pytest.mark.parametrize("decay", [0, 1, -0.1, 1.5])
