@@ -11,6 +11,7 @@ import hashlib
 import json
 from bisect import bisect_right
 from collections.abc import Iterable, Mapping, Sequence
+from functools import cached_property
 from typing import Any, Literal
 
 import numpy as np
@@ -110,6 +111,11 @@ class TaskEpisodes:
         for index, entry in enumerate(entries):
             self._by_expert.setdefault(entry.expert, []).append(index)
 
+    @cached_property
+    def digest(self) -> str:
+        """Of its episodes and their order; a million of them take seconds."""
+        return digest(self.entries)[:16]
+
     def draw(self, more: int, rng: np.random.Generator) -> int:
         """An episode, each as likely as its number of steps and `more`."""
         inside = int(self._ends[-1])
@@ -200,7 +206,7 @@ class Mixture:
             task.task: {
                 "share": self.shares[task.task],
                 "episodes": len(task.entries),
-                "digest": digest(task.entries)[:16],
+                "digest": task.digest,
             }
             for task in self.tasks
         }

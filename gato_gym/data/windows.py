@@ -229,7 +229,7 @@ def batches(
     loader = windows.to_iter_dataset(grain.ReadOptions(threads, prefetch_buffer_size=ahead))
     if workers:
         loader = loader.mp_prefetch(grain.MultiprocessingOptions(workers, ahead))
-    return _told(iter(loader))
+    return _told(loader)
 
 
 def check_batch(batch: int, ranks: int, accumulate: int) -> None:
@@ -250,7 +250,8 @@ def check_batch(batch: int, ranks: int, accumulate: int) -> None:
         )
 
 
-def _told(iterator: Any) -> Generator[Window, None, None]:
+def _told(loader: Any) -> Generator[Window, None, None]:
+    iterator = iter(loader)
     try:
         yield from iterator
     except RuntimeError as error:

@@ -50,9 +50,11 @@ def state_episode(spec, seed, steps):
     )
 
 
-def spoken_episode(number, steps, goal):
+def spoken_episode(number, steps, *goals):
+    """Its steps show the goals in turn."""
     where = np.stack([np.full(steps + 1, number), np.arange(steps + 1)], axis=1)
-    return episode_of(SPOKEN, number, {"goal": np.array([goal] * (steps + 1)), "where": where})
+    texts = np.array([goals[step % len(goals)] for step in range(steps + 1)])
+    return episode_of(SPOKEN, number, {"goal": texts, "where": where})
 
 
 def open_source(path, specs, episodes, context, **kwargs):
@@ -107,6 +109,56 @@ def test_rows_with_short_texts_are_full(tmp_path):
             episode, step, _, action = used[end - 4 : end]
             assert action == step
             assert tokenizer.text.decode(used[start : end - 4]) == goals[episode]
+
+
+def test_texts_that_change_within_an_episode_take_what_they_take(tmp_path):
+    goals = ["go", "pick up the green key", "go to the red ball", "word " * 9]
+    episodes = [spoken_episode(0, 41, *goals), spoken_episode(1, 7, *goals)]
+    source = open_source(tmp_path, [SPOKEN], episodes, 308)
+    (tokenizer,) = source.tokenizers
+    sizes = [len(tokenizer.text.encode(goal)) + 4 for goal in goals]
+    assert len(set(sizes)) > 2
+    for index in range(60):
+        row = source.row(index)
+        # What is left is too little for the longest step, of which one is in each episode.
+        assert row.padding < max(sizes)
+        used = row.ids[: 308 - row.padding]
+        ends = np.flatnonzero(used == SEPARATOR) + 2
+        assert ends[-1] == len(used)
+        for start, end in zip([0, *ends[:-1]], ends, strict=True):
+            _, step, _, action = used[end - 4 : end]
+            assert action == step
+            assert end - start == sizes[step % 4]
+            assert tokenizer.text.decode(used[start : end - 4]) == goals[step % 4]
+
+
+GRID = TaskSpec(
+    "grid",
+    "test",
+    "test",
+    (ObservationSpec("goal", "text", ()), ObservationSpec("view", "discrete", (148,))),
+    ActionSpec("discrete", 1, (900,)),
+)
+
+
+def grid_episode(seed, steps):
+    """Steps of 155 to 170 tokens, as in BabyAI."""
+    view = np.random.default_rng(seed).integers(0, 9, (steps + 1, 148))
+    goal = " ".join(["go to the red ball then"] * (1 + seed % 3))
+    return episode_of(GRID, seed, {"goal": np.array([goal] * (steps + 1)), "view": view})
+
+
+def test_padding_is_below_two_percent_where_small_steps_can_fill_up_rows(tmp_path):
+    """The paper's context; tasks with steps of 22 and 28 tokens beside one of about 160."""
+    small, middle = state_task("small", 20), state_task("middle", 26)
+    episodes = [grid_episode(seed, 4 + 9 * seed) for seed in range(6)]
+    episodes += [state_episode(small, 6, 200), state_episode(middle, 7, 100)]
+    source = open_source(tmp_path, [GRID, small, middle], episodes, 1024)
+    window = source.rows(range(150))
+    assert window.padding / window.ids.size < 0.02
+    of_one_task = open_source(tmp_path / "one", [GRID], episodes[:6], 1024)
+    for index in range(30):
+        assert of_one_task.row(index).padding < 175  # a step, as there is nothing smaller
 
 
 def test_a_long_text_leaves_its_row_to_others(tmp_path):
