@@ -181,7 +181,6 @@ class FewShotRun:
             if stop():
                 return
             results += rollout(env, player, episodes=1, seed=seed, observers=observers)
-        self.trainer.model.train()  # it was played in eval mode
         successes = [result.success for result in results if result.success is not None]
         point = Evaluation(
             step=step,

@@ -4,7 +4,7 @@
 
 The adapted model computes the base's logits until the first optimiser step. Its state holds the
 adapters only: a checkpoint of a run is as small as what the run changes, and only loads on the same
-base. `plain` gives the sum W + alpha / rank * B A as an ordinary model.
+base. `plain` gives an ordinary model of matrices W + alpha / rank * B A.
 """
 
 from __future__ import annotations
@@ -70,24 +70,28 @@ def adapted(model: nn.Module) -> bool:
 
 @torch.no_grad()
 def plain(model: Gato) -> Gato:
-    """The same function without adapters: a new model, or the model itself where it has none."""
-    if not adapted(model):
-        return model
-    from peft.tuners.lora import Linear
+    """The same function as an ordinary model in eval mode: no adapters, no compiled blocks.
 
+    It shares all weights but the adapted ones with the model, so it costs little memory and shows
+    later steps of a model that is trained on.
+    """
     weights = {
-        name.replace(_BASE, ""): parameter.detach().clone()
+        name.replace(_BASE, ""): parameter.detach()
         for name, parameter in model.named_parameters()
         if _ADAPTER not in name
     }
-    for name, module in model.named_modules():
-        if isinstance(module, Linear):
-            for adapter in module.active_adapters:
-                weights[f"{name}.weight"] += module.get_delta_weight(adapter)
+    if adapted(model):
+        from peft.tuners.lora import Linear
+
+        for name, module in model.named_modules():
+            if isinstance(module, Linear):
+                for adapter in module.active_adapters:
+                    matrix = f"{name}.weight"
+                    weights[matrix] = weights[matrix] + module.get_delta_weight(adapter)
     with torch.device("meta"):  # no memory and no random numbers for weights that are replaced
-        merged = Gato(model.config)
-    merged.load_state_dict(weights, assign=True)
-    return merged.train(model.training)
+        same = Gato(model.config)
+    same.load_state_dict(weights, assign=True)
+    return same.eval()
 
 
 def _drop_base(model: nn.Module, state: dict[str, Any], prefix: str, _: Any) -> None:

@@ -125,9 +125,21 @@ def test_the_start_is_a_function_of_the_seed():
     assert torch.equal(starts[0], starts[1]) and not torch.equal(starts[0], starts[2])
 
 
-def test_a_plain_model_is_its_own():
+def test_of_an_ordinary_model_a_plain_one_shares_the_weights():
+    model = Gato(replace(CONFIG, layers=1)).train()
+    same = lora.plain(model)
+    assert model.training and not same.training
+    assert same(**inputs()).equal(model(**inputs()))
+    with torch.no_grad():
+        model.norm.weight.mul_(2.0)
+    assert same(**inputs()).equal(model(**inputs()))
+
+
+def test_a_plain_model_is_not_compiled():
     model = Gato(replace(CONFIG, layers=1))
-    assert lora.plain(model) is model
+    for block in model.blocks:  # what block.compile() leaves, without waiting for a compiler
+        block._compiled_call_impl = block._call_impl
+    assert all(block._compiled_call_impl is None for block in lora.plain(model).blocks)
 
 
 def test_wrong_use():
