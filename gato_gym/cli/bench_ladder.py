@@ -11,8 +11,9 @@ import math
 import time
 from collections import Counter, defaultdict
 from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, replace
+from functools import partial
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor
@@ -41,6 +42,7 @@ from gato_gym.training.step import draw_keep, to_device
 _SEARCHED = 16
 
 Batch = dict[str, Tensor]
+Model = TypeVar("Model", bound=torch.nn.Module)
 
 
 class DistinctPatches(PlainGato):
@@ -83,6 +85,11 @@ class TargetsOnly(DistinctPatches):
 def mean_loss(losses: TargetLosses, targets: Tensor) -> Tensor:
     """Per target."""
     return losses.total / (targets >= 0).sum()
+
+
+def model_loss(model: Gato, batch: Batch, keep: Tensor | None) -> Tensor:
+    """Of our model."""
+    return mean_loss(model(**batch, keep=keep), batch["targets"])
 
 
 @dataclass(frozen=True)
@@ -142,13 +149,9 @@ class Ladder:
         return found
 
     def _build(self, packed: Window, documents: Window, keep: Tensor | None) -> list[Rung]:
-        distinct, targets = self._plain(DistinctPatches), self._plain(TargetsOnly)
+        plain, ours = self._twin(PlainGato), partial(model_loss, self.model)
+        distinct, targets = self._twin(DistinctPatches), self._twin(TargetsOnly)
         distinct.embedding = targets.embedding = self.model.embedding
-        plain = self._plain(PlainGato)
-
-        def ours(batch: Batch, keep: Tensor | None) -> Tensor:
-            return mean_loss(self.model(**batch, keep=keep), batch["targets"])
-
         first, floats = (
             {name: tensor.to(self.device) for name, tensor in plain_batch(window).items()}
             for window in (documents, packed)
@@ -170,11 +173,17 @@ class Ladder:
             Rung("fused optimiser", ours, stored, whole, keep, fused),
         ]
         # On a GPU shapes stay as they are, so nothing is skipped there either.
-        nothing_skipped = keep is None or keep.is_cuda
-        return [rung for rung in rungs if rung.name != "skipped sub-layers" or not nothing_skipped]
+        if keep is None or keep.is_cuda:
+            rungs = [rung for rung in rungs if rung.name != "skipped sub-layers"]
+        if self.workload.compiled:
+            twin = self._twin(Gato)
+            twin.compile_blocks()
+            last = replace(rungs[-1], name="compiled blocks", loss=partial(model_loss, twin))
+            rungs.append(last)
+        return rungs
 
-    def _plain(self, kind: type[PlainGato]) -> PlainGato:
-        """A plain model with the very parameters of ours."""
+    def _twin(self, kind: type[Model]) -> Model:
+        """A model with the very parameters of ours."""
         with torch.device("meta"):
             model = kind(self.workload.model)
         shared: dict[str, Any] = self.model.state_dict(keep_vars=True)

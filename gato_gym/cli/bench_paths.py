@@ -73,13 +73,12 @@ class TrainingPath:
         )
 
     def facts(self) -> dict[str, Any]:
-        """Peak memory in bytes, and how it was measured."""
+        """Rows of a step, peak memory in bytes, and how that was measured."""
+        memory, how = peak_resident(), "peak resident memory of the process"
         if self.device.type == "cuda":
-            return {
-                "memory": torch.cuda.max_memory_allocated(self.device),
-                "measured_as": "torch.cuda.max_memory_allocated",
-            }
-        return {"memory": peak_resident(), "measured_as": "peak resident memory of the process"}
+            memory = torch.cuda.max_memory_allocated(self.device)
+            how = "torch.cuda.max_memory_allocated"
+        return {"batch": self.batch, "memory": memory, "measured_as": how}
 
     def _step(self, index: int) -> tuple[float, float]:
         """Train; (seconds without data, loss)."""
@@ -140,6 +139,8 @@ class OurPath(TrainingPath):
 class PlainPath(TrainingPath):
     """A plain loop over `PlainGato`, whose rows are built when they are asked for.
 
+    Where a GPU has too little memory for a batch, the batch is halved, as a person would do.
+
     Args:
         workload: what is trained on what.
         packed: take the rows as they are; else only the first document of each.
@@ -154,6 +155,20 @@ class PlainPath(TrainingPath):
         self.model.load_state_dict(initial)
         self.model.to(self.device).train()
         self.optimizer = plain_optimizer(self.model, workload.train)
+
+    def step(self) -> StepFigures:
+        """One optimiser step, timed."""
+        while True:
+            try:
+                return super().step()
+            except torch.OutOfMemoryError:
+                if self.batch == 1:
+                    raise
+            # Not in the handler: its traceback holds the tensors.
+            self.batch //= 2
+            self.optimizer.zero_grad()
+            torch.cuda.empty_cache()
+            torch.cuda.reset_peak_memory_stats()
 
     def _step(self, index: int) -> tuple[float, float]:
         began = time.perf_counter()

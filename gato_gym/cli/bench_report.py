@@ -83,7 +83,8 @@ def report(
         "patch_network": round(patches / mean_seconds(steps[0]), 4),
         "loss": both(lambda path: statistics.mean(step.loss for step in steps[path]), 4),
         "model": workload.model.to_json() | {"parameters": facts[0]["parameters"]},
-        "batch": workload.train.batch,
+        "batch": both(lambda path: facts[path]["batch"], 0),
+        "compiled": workload.compiled,
         "tasks": {task: round(share_, 4) for task, share_ in workload.shares.items()},
         "device": workload.device,
     }

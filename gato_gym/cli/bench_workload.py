@@ -63,6 +63,12 @@ class Workload:
     device: str
     threads: int
 
+    @property
+    def compiled(self) -> bool:
+        """Whether our path compiles its blocks, see `TrainConfig.compile`."""
+        wanted = self.train.compile
+        return self.device.startswith("cuda") if wanted is None else wanted
+
     def source(self) -> WindowSource:
         """The rows, from their corpus.
 

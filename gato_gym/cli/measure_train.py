@@ -20,6 +20,7 @@ from gato_gym.cli.bench_processes import Process
 from gato_gym.cli.bench_report import Round, mean_seconds, rate, report, savings
 from gato_gym.cli.bench_workload import Workload, open_workload
 from gato_gym.cli.export import machine
+from gato_gym.errors import TrainingError
 from gato_gym.models.device import choose_device
 
 if TYPE_CHECKING:
@@ -30,6 +31,8 @@ ROUNDS_SECONDS = 300.0
 """Without --rounds there are as many of them as fit in this time."""
 SLOW_STEP = 20.0
 """Seconds of a step from which on the first one counts: what warms up is a small part of it."""
+COMPILING_STEPS = 5
+"""Steps that warm up where blocks are compiled: shapes become dynamic at their second size."""
 LADDER_SECONDS = 240.0
 """The ladder takes as many rows, then as many passes, as fit in about this time."""
 LADDER_COST = 5.0
@@ -49,7 +52,7 @@ def measure(options: Options) -> dict[str, Any]:
             ours, plain = (
                 stack.enter_context(Process(name, workload)) for name in ("ours", "plain")
             )
-            rounds = alternate(ours, plain, options)
+            rounds = alternate(ours, plain, options, COMPILING_STEPS if workload.compiled else 1)
             patches = statistics.mean(ours.ask("patch_seconds", step) for step in range(2))
             facts = ours.ask("facts"), plain.ask("facts")
         result = report(workload, rounds, facts, patches)
@@ -60,13 +63,15 @@ def measure(options: Options) -> dict[str, Any]:
     return result | {"machine": machine(str(device))}
 
 
-def alternate(ours: Process, plain: Process, options: Options) -> list[Round]:
+def alternate(ours: Process, plain: Process, options: Options, warm_up: int = 1) -> list[Round]:
     """Rounds of steps, in turn: a busy machine slows both.
 
-    The first step of each warms up, and counts only if it is slow.
+    The first steps of each warm up; the last of them counts only if it is slow.
     """
     for process in (ours, plain):
         process.ask("make")
+        for _ in range(warm_up - 1):
+            process.ask("step")
     began = time.perf_counter()
     first = Round([ours.ask("step")], [plain.ask("step")])
     rounds = []
@@ -107,9 +112,16 @@ def climb(ladder: Process, workload: Workload, plain_seconds: float, most: int) 
     batch = workload.train.batch
     rows = min(batch, max(1, int(LADDER_SECONDS / (LADDER_COST * plain_seconds / batch))))
     _tell(f"what each saving is worth, on {rows} of {batch} rows")
-    ladder.ask("make", rows)
-    began = time.perf_counter()
-    passes = [ladder.ask("measure")]
+    while True:
+        try:
+            ladder.ask("make", rows)
+            began = time.perf_counter()
+            passes = [ladder.ask("measure")]
+            break
+        except TrainingError as error:
+            if "OutOfMemoryError" not in str(error) or rows == 1:
+                raise
+            rows //= 2
     spent = time.perf_counter() - began
     if spent < LADDER_SECONDS / 3:  # it only warmed up
         count = max(1, min(most, int(LADDER_SECONDS / spent)))

@@ -148,6 +148,36 @@ def test_without_stochastic_depth_nothing_can_be_skipped(workload):
     assert "skipped sub-layers" not in [rung.name for rung in Ladder(still, rows=1).rungs]
 
 
+def test_the_last_rung_is_compiled_where_training_is(workload, monkeypatch):
+    compiled = []
+    monkeypatch.setattr(Gato, "compile_blocks", lambda model: compiled.append(model))
+    ladder = Ladder(replace(workload, train=replace(TRAIN, compile=True)), rows=1)
+    *_, before, last = ladder.rungs
+    assert last.name == "compiled blocks" and len(compiled) == 1
+    losses = [rung.loss(rung.batch, rung.keep).item() for rung in (before, last)]
+    assert losses[0] == losses[1]
+    last.loss(last.batch, last.keep).backward()
+    assert ladder.model.norm.weight.grad is not None  # the twin has no weights of its own
+
+
+def test_a_batch_that_does_not_fit_is_halved(workload, monkeypatch):
+    plain = PlainPath(workload)
+    honest = plain.model.forward
+
+    def small(batch, keep):
+        if len(batch["ids"]) > 1:
+            raise torch.OutOfMemoryError("CUDA out of memory")
+        return honest(batch, keep)
+
+    monkeypatch.setattr(plain.model, "forward", small)
+    monkeypatch.setattr(torch.cuda, "reset_peak_memory_stats", lambda: None)
+    assert plain.step().size == MODEL.context
+    assert plain.facts()["batch"] == 1
+    monkeypatch.setattr(plain.model, "forward", lambda *_: small({"ids": [0, 0]}, None))
+    with pytest.raises(torch.OutOfMemoryError):
+        plain.step()
+
+
 def test_paths_count_the_same_rows(workload):
     ours, plain = OurPath(workload), PlainPath(workload)
     mine, theirs = ours.step(), plain.step()
@@ -182,7 +212,7 @@ def test_the_report_fits_together(workload):
         bench_report.Round([step(2.0, 0)], [step(5.0, 50)]),
         bench_report.Round([step(1.0, 20)], [step(4.0, 20)]),
     ]
-    facts = [{"memory": memory, "measured_as": "m"} for memory in (6e9, 8e9)]
+    facts = [{"memory": memory, "measured_as": "m", "batch": 4} for memory in (6e9, 8e9)]
     facts[0] |= {"parameters": 7, "peak_flops": 100.0, "peak_source": "p"}
     found = bench_report.report(workload, rounds, facts, patches=0.25)
     assert (found["value"], found["reference"], found["ratio"]) == (80.0, 20.0, 4.0)
@@ -235,7 +265,7 @@ def test_bench_train(run_json, corpus, monkeypatch):
     assert found["rounds"] == 2 and found["tasks"] == {"CartPole-v1": 1.0}
     model = found["model"]
     assert (model["layers"], model["width"], model["heads"], model["hidden"]) == (1, 64, 1, 256)
-    assert model["context"] == 60 and found["batch"] == 2
+    assert model["context"] == 60 and found["batch"] == {"value": 2, "reference": 2}
     assert found["env_steps"]["tokens_per_step"] == 6 and found["patch_network"] == 0
     assert found["padding"]["value"] == 0 and found["unit"] == "tokens/s"
     assert found["savings"]["rungs"][0]["ratio"] == 1 and found["savings"]["rows"] == 2
@@ -271,6 +301,29 @@ def test_a_slow_first_step_counts_and_time_ends_the_rounds(monkeypatch):
         options = bench.Options("train", rounds=rounds, seconds=0.0)
         assert len(measure_train.alternate(ours, plain, options)) == expected
         assert ours.steps == plain.steps == steps
+
+
+def test_the_ladder_takes_as_many_rows_as_there_is_time_and_memory_for(workload):
+    class Small:
+        def __init__(self, most):
+            self.most, self.passes = most, 0
+
+        def ask(self, method, rows=None):
+            if method == "make":
+                self.rows = rows
+                return None
+            if self.rows > self.most:
+                raise TrainingError("ladder: OutOfMemoryError: CUDA out of memory")
+            self.passes += 1
+            return [("plain", 10.0, 1.0), ("better", 20.0, 0.5)]
+
+    for seconds, most, rows, passes in ((1.0, 4, 4, 3), (1.0, 2, 2, 3), (80.0, 4, 2, 3)):
+        ladder = Small(most)
+        found = measure_train.climb(ladder, workload, seconds, most=3)
+        assert (found["rows"], found["of"], found["passes"]) == (rows, 4, passes)
+        assert ladder.passes == passes + 1  # it warmed up
+    with pytest.raises(TrainingError, match="CUDA out of memory"):
+        measure_train.climb(Small(0), workload, 1.0, most=3)
 
 
 def test_a_process_answers_fails_and_dies(workload):
