@@ -11,7 +11,7 @@ import pytest
 
 from gato_gym.data.corpus import Corpus
 from gato_gym.data.mixture import Mixture
-from gato_gym.data.packing import Window, collate, merge
+from gato_gym.data.packing import Window, collate
 from gato_gym.data.windows import WindowSource, batches
 from gato_gym.tokenizers.vocabulary import PATCH, Vocabulary
 from gato_gym.types import ActionSpec, Episode, ObservationSpec, TaskSpec
@@ -384,46 +384,6 @@ def test_loader_state_is_one_integer(three_sizes, threads, workers):
         found = list(batches(three_sizes, 2, first, 7, threads, workers))
         assert len(found) == 7 - first
         assert all(map(same, found, expected[first:]))
-
-
-@pytest.mark.parametrize(
-    ("ranks", "accumulate", "workers"), [(1, 1, 0), (1, 4, 0), (2, 1, 0), (2, 2, 0), (2, 2, 1)]
-)
-def test_ranks_and_micro_batches_share_a_batch(three_sizes, ranks, accumulate, workers):
-    loaders = [
-        batches(three_sizes, 8, 3, 5, 1, workers, part=(rank, ranks), accumulate=accumulate)
-        for rank in range(ranks)
-    ]
-    for step in (3, 4):
-        parts = [next(loader) for loader in loaders for _ in range(accumulate)]
-        assert same(merge(parts), three_sizes.rows(range(8 * step, 8 * step + 8)))
-    assert all(next(loader, None) is None for loader in loaders)
-
-
-@pytest.mark.parametrize(
-    ("batch", "ranks", "accumulate", "hint"),
-    [(10, 4, 1, "8 or 12"), (10, 2, 2, "8 or 12"), (3, 2, 2, "4 rows"), (9, 1, 2, "8 or 10")],
-)
-def test_batches_that_cannot_be_divided(traced, batch, ranks, accumulate, hint):
-    told = f"batch of {batch} rows .* {ranks} ranks x {accumulate} micro-batches: .*{hint}"
-    with pytest.raises(ValueError, match=told):
-        batches(traced, batch, 0, 1, part=(0, ranks), accumulate=accumulate)
-
-
-@pytest.mark.parametrize(
-    ("changed", "told"),
-    [
-        ({"batch": 0}, "batch must be at least 1, got 0"),
-        ({"accumulate": 0}, "accumulate must be at least 1"),
-        ({"part": (0, 0)}, "ranks must be at least 1"),
-        ({"part": (2, 2)}, "rank 2 is not one of 2"),
-        ({"part": (-1, 2)}, "rank -1 is not one of 2"),
-        ({"threads": -1}, "cannot be negative, got -1 and 0"),
-    ],
-)
-def test_loaders_that_cannot_be(traced, changed, told):
-    with pytest.raises(ValueError, match=told):
-        batches(traced, **{"batch": 2, "first_step": 0, "steps": 1} | changed)
 
 
 @pytest.mark.parametrize("threads", [0, 1, 2])
