@@ -1,6 +1,6 @@
 """Train with the package and with the plain reference from one seed: are the losses the same?
 
-    python benchmarks/same_loss.py --steps 50 --json
+    python benchmarks/same_loss.py --steps 50 --out benchmarks/results/same_loss.json
 
 Both see the same packed rows, the plain path under a dense mask; the same draws of stochastic
 depth; the same learning rates. In fp32 on a CPU. Exit code 1 where a loss differs by more than
@@ -65,6 +65,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--batch", type=int, default=4)
     parser.add_argument("--task", action="append", default=[])
     parser.add_argument("--corpus", type=Path)
+    parser.add_argument("--out", type=Path, help="write the figures there, too")
     parser.add_argument("--json", action="store_true", help="print JSON")
     options = parser.parse_args(arguments)
     chosen = Options(
@@ -85,6 +86,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     words = sys.argv[1:] if arguments is None else arguments
     command = shlex.join(["python", "benchmarks/same_loss.py", *words])
     result |= {"machine": machine(), "command": command}
+    if options.out is not None:
+        options.out.write_text(json.dumps(result, indent=1) + "\n")
     if options.json:
         print(json.dumps(result))
     else:

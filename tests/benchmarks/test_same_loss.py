@@ -28,9 +28,11 @@ def few_episodes(monkeypatch):
 ARGUMENTS = ["--steps", "5", "--size", "tiny", "--task", "CartPole-v1", "--json"]
 
 
-def test_five_steps_have_the_same_losses(script, capsys):
-    assert script.main(ARGUMENTS) == 0
+def test_five_steps_have_the_same_losses(script, capsys, tmp_path):
+    out = tmp_path / "same_loss.json"
+    assert script.main([*ARGUMENTS, "--out", str(out)]) == 0
     found = json.loads(capsys.readouterr().out)
+    assert json.loads(out.read_text()) == found
     assert found["same"] and found["value"] < 1e-5 and found["steps"] == 5
     assert found["model"]["stochastic_depth"] == 0.1
     assert found["last_loss"] < found["first_loss"]
