@@ -217,32 +217,6 @@ def _stacked(values: Any) -> Any:
     return (values,) if isinstance(values, tuple) else np.asarray(values)[None]
 
 
-def bucket(count: int) -> int:
-    """The least power of two, or one and a half of one, that is not below a count; 0 for 0."""
-    if count < 2:
-        return count
-    power = 1 << (count - 1).bit_length()
-    return power * 3 // 4 if count <= power * 3 // 4 else power
-
-
-def bucketed(window: Window) -> Window:
-    """The same window with as many patches U, marks P and queries Q as a `bucket` holds.
-
-    A compiled model then sees few shapes instead of new ones in each batch. What is added changes
-    nothing: black patches that no mark uses; marks at B * L, one position behind the last token,
-    where the model has a place that it throws away; queries without a target.
-    """
-    marks, queries = bucket(len(window.pixels)), bucket(window.queries.shape[-1])
-    changed: dict[str, Any] = {
-        name: _filled(getattr(window, name), 0, marks, fill)
-        for name, fill in (("pixels", 0), ("positions", 0), ("marks", window.ids.size))
-    }
-    for name, fill in PER_QUERY.items():
-        changed[name] = _filled(getattr(window, name), -1, queries, fill)
-    patches = _filled(window.patches, 0, bucket(len(window.patches)), 0)
-    return replace(window, patches=patches, **changed)
-
-
 def _filled(values: np.ndarray, axis: int, size: int, fill: int) -> np.ndarray:
     """Filled up at the end of an axis."""
     shape = list(values.shape)

@@ -17,7 +17,7 @@ from gato_gym.data.corpus import Corpus
 from gato_gym.data.documents import Cut, Planner
 from gato_gym.data.identity import episode_name
 from gato_gym.data.mixture import Mixture
-from gato_gym.data.packing import Document, Window, bucketed, merge, pack, single
+from gato_gym.data.packing import Document, Window, merge, pack, single
 from gato_gym.errors import InvalidObservationError, TrainingError
 from gato_gym.tokenizers.text import TextTokenizer
 from gato_gym.tokenizers.timestep import TEXT_SLOT, StepTokenizer, TokenSequence
@@ -192,7 +192,6 @@ def batches(
     *,
     part: tuple[int, int] = (0, 1),
     accumulate: int = 1,
-    buckets: bool = False,
 ) -> Generator[Window, None, None]:
     """Batches of the steps [first_step, steps): batch k is rows [k * batch, (k + 1) * batch).
 
@@ -210,7 +209,6 @@ def batches(
             and leave this process only to take the arrays.
         part: rank and number of ranks.
         accumulate: micro-batches of a step on each rank.
-        buckets: fill the arrays up to few sizes, see `packing.bucketed`.
 
     Raises:
         ValueError: the batch cannot be divided so, or a number is out of range.
@@ -222,7 +220,7 @@ def batches(
         raise ValueError(f"rank {rank} is not one of {ranks}: ranks count from 0")
     if threads < 0 or workers < 0:
         raise ValueError(f"threads and workers cannot be negative, got {threads} and {workers}")
-    plan = _Plan(batch, rank, ranks, accumulate, buckets)
+    plan = _Plan(batch, rank, ranks, accumulate)
     windows = grain.MapDataset.range(first_step * accumulate, steps * accumulate)
     windows = windows.map(partial(_build, source, plan))
     ahead = 2 * max(threads, 1)
@@ -269,7 +267,6 @@ class _Plan(NamedTuple):
     rank: int
     ranks: int
     accumulate: int
-    buckets: bool
 
 
 def _build(source: WindowSource, plan: _Plan, number: int) -> Window:
@@ -277,5 +274,4 @@ def _build(source: WindowSource, plan: _Plan, number: int) -> Window:
     step, micro = divmod(number, plan.accumulate)
     rows = plan.batch // (plan.ranks * plan.accumulate)
     first = step * plan.batch + (plan.rank * plan.accumulate + micro) * rows
-    window = source.rows(range(first, first + rows))
-    return bucketed(window) if plan.buckets else window
+    return source.rows(range(first, first + rows))

@@ -36,7 +36,7 @@ from torch.distributed.checkpoint.planner import WriteItemType
 from gato_gym.errors import CorruptCheckpointError, TrainingError
 from gato_gym.training.checkpoint_state import allocate, compare, gather
 from gato_gym.training.commit import STATE, checkpoints, commit, remove, step_of, tidy
-from gato_gym.training.distributed import Ranks
+from gato_gym.training.distributed import Ranks, is_copy
 from gato_gym.training.manifest import (
     MANIFEST,
     check_manifest,
@@ -242,6 +242,8 @@ class Checkpoints:
             sharded = item.type == WriteItemType.SHARD
             # A tensor with fewer rows than there are ranks has no part on some.
             if 0 in data.chunk.sizes if sharded else not self.ranks.main:
+                continue
+            if is_copy(tensors[name]):
                 continue
             parts[name] = self._to_host(name, planner.resolve_data(item))
             places[name] = {"saved_offsets": list(data.chunk.offsets)}

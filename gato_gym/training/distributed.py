@@ -18,20 +18,23 @@ from torch.distributed.tensor import DTensor
 
 from gato_gym.models.device import choose_device
 from gato_gym.models.gato import Gato
+from gato_gym.training.rendezvous import fresh_store
 
 
 @dataclass(frozen=True)
 class Ranks:
     """This process among all that train one model.
 
-    rank    from 0
-    size    number of processes
-    device  where this one computes
+    rank        from 0
+    size        number of processes
+    device      where this one computes
+    per_machine number of processes on each machine; 0 = all are on this one
     """
 
     rank: int
     size: int
     device: torch.device
+    per_machine: int = 0
 
     @property
     def main(self) -> bool:
@@ -89,12 +92,17 @@ def join(device: str | None = None) -> Ranks:
         torch.cuda.set_device(chosen)
     if size > 1 and not dist.is_initialized():
         # gloo carries what lives on the CPU, also beside nccl: counts need no GPU to be summed.
-        dist.init_process_group("gloo" if chosen.type == "cpu" else "cpu:gloo,cuda:nccl")
-    return Ranks(rank, size, chosen)
+        backend = "gloo" if chosen.type == "cpu" else "cpu:gloo,cuda:nccl"
+        store = fresh_store(rank, size)
+        dist.init_process_group(backend, store=store, rank=rank, world_size=size)
+    return Ranks(rank, size, chosen, int(os.environ.get("LOCAL_WORLD_SIZE", 0)))
 
 
 def shard(model: Gato, ranks: Ranks) -> None:
     """Keep a part of every parameter on each rank (FSDP2); nothing for one process.
+
+    On several machines each holds the whole model, cut over its own ranks: weights then travel
+    within a machine only, and between machines a rank's part of the gradients, once a step.
 
     The model must be built on the CPU from the same seed on every rank: then it starts the same
     whatever their number, and moves to the device block by block. That costs each process the whole
@@ -103,7 +111,11 @@ def shard(model: Gato, ranks: Ranks) -> None:
     """
     if ranks.size == 1:
         return
-    mesh = init_device_mesh(ranks.device.type, (ranks.size,))
+    shape: tuple[int, ...] = (ranks.size,)
+    if 0 < ranks.per_machine < ranks.size and ranks.size % ranks.per_machine == 0:
+        shape = (ranks.size // ranks.per_machine, ranks.per_machine)
+    names = ("replicas", "shards")[-len(shape) :]
+    mesh = init_device_mesh(ranks.device.type, shape, mesh_dim_names=names)
     cuda = ranks.device.type == "cuda"
     # Blocks travel as bfloat16, which is what autocast computes in. Inputs are left alone: the
     # residual stream and the rotary angles stay float32, as in one process. So does the root: the
@@ -156,6 +168,14 @@ def clip_gradients(model: nn.Module, limit: float) -> Tensor:
     """Scale gradients to a norm of at most `limit` over all ranks; returns the norm before."""
     norm = nn.utils.clip_grad_norm_(model.parameters(), limit)
     return norm.full_tensor() if isinstance(norm, DTensor) else norm
+
+
+def is_copy(tensor: Tensor) -> bool:
+    """Whether another machine's rank holds the same part of a tensor, and comes first."""
+    if not isinstance(tensor, DTensor) or tensor.device_mesh.ndim == 1:
+        return False
+    coordinate = tensor.device_mesh.get_coordinate()
+    return coordinate is not None and coordinate[0] > 0
 
 
 def full_weights(model: nn.Module, ranks: Ranks) -> dict[str, Tensor]:

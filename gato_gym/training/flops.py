@@ -69,8 +69,7 @@ def step_flops(model_config: ModelConfig, window: Window, training: bool = True)
         blocks *= 1 - config.stochastic_depth
     vocabulary = wanted * 2 * width * Vocabulary(config.text_size).size
     stem, after = _patch_flops(config)
-    # Without those that only fill a bucket.
-    patches = len(np.unique(window.pixels[window.marks < window.ids.size]))
+    patches = len(window.patches)
     total = blocks + vocabulary + patches * (stem + after)
     # Pixels have no gradient.
     return float(3 * total - patches * stem if training else total)

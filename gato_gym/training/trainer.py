@@ -21,16 +21,14 @@ import torch
 from gato_gym.config import ModelConfig, TrainConfig
 from gato_gym.data.identity import changed_data
 from gato_gym.data.packing import Window
-from gato_gym.data.windows import WindowSource, batches
+from gato_gym.data.windows import WindowSource, batches, check_batch
 from gato_gym.errors import CorruptCheckpointError, TrainingError
 from gato_gym.models.device import choose_device
 from gato_gym.models.gato import Gato
 from gato_gym.training.checkpoint import Checkpoints
-from gato_gym.training.commit import STATE
 from gato_gym.training.distributed import Ranks, clip_gradients, full_weights, settle, shard
 from gato_gym.training.ema import Ema
 from gato_gym.training.flops import peak_flops, step_flops
-from gato_gym.training.manifest import check_manifest, read_json
 from gato_gym.training.memory import estimate, free_memory, plan_recomputed_blocks
 from gato_gym.training.optim import learning_rate, make_optimizer
 from gato_gym.training.progress import Meter, StepLog, ValidationLog, validation_log
@@ -107,12 +105,7 @@ class Trainer:
                 f"the source has seed {source.seed} and prompt_share {source.prompt_share}, the "
                 f"config {config.seed} and {config.prompt_share}: give both the same"
             )
-        if config.batch % (self.ranks.size * config.accumulate):
-            raise ValueError(
-                f"a batch of {config.batch} rows cannot be cut into {config.accumulate} "
-                f"micro-batches on each of {self.ranks.size} ranks: choose a multiple of "
-                f"{self.ranks.size * config.accumulate}"
-            )
+        check_batch(config.batch, self.ranks.size, config.accumulate)
         if config.validate_every and validation is None:
             raise ValueError("validate_every needs a source of held-out rows: give validation")
         torch.manual_seed(config.seed)
@@ -156,8 +149,7 @@ class Trainer:
     def _resume(self, folder: Path) -> None:
         try:
             # Its settings first: what other settings have changed is not damaged.
-            check_manifest(folder, [STATE], complete=True, part=(self.ranks.rank, self.ranks.size))
-            state = read_json(folder / STATE)
+            state = self.checkpoints.read_state(folder)
         except CorruptCheckpointError as error:
             raise CorruptCheckpointError(
                 f"{error}; or delete {folder} to resume from the checkpoint before it"

@@ -7,7 +7,7 @@ import pytest
 
 from gato_gym.data.corpus import Corpus
 from gato_gym.data.mixture import Mixture
-from gato_gym.data.packing import Window, bucketed, merge
+from gato_gym.data.packing import Window, merge
 from gato_gym.data.windows import WindowSource, batches
 from gato_gym.tokenizers.vocabulary import Vocabulary
 from gato_gym.types import ActionSpec, Episode, ObservationSpec, TaskSpec
@@ -88,8 +88,3 @@ def test_batches_that_cannot_be_divided(source, batch, ranks, accumulate, hint):
 def test_loaders_that_cannot_be(source, changed, told):
     with pytest.raises(ValueError, match=told):
         batches(source, **{"batch": 2, "first_step": 0, "steps": 1} | changed)
-
-
-def test_buckets_are_filled_where_windows_are_built(source):
-    for step, found in enumerate(batches(source, 2, 0, 4, buckets=True)):
-        same(found, bucketed(source.rows([2 * step, 2 * step + 1])))

@@ -280,14 +280,20 @@ def four(out, ranks):
     resumed(out, ranks, "four", "two")
 
 
+def machines(out, ranks):
+    """What two machines of two ranks do: each holds the whole model."""
+    resumed(out, ranks, "machines", "two")
+
+
 def last(out, ranks):
     """What one process does with the checkpoints of several."""
+    resumed(out, ranks, "one", "machines")
     resumed(out, ranks, "one", "two")
     resumed(out, ranks, "one", "four")
     resumed(out, ranks, "one", "one")
 
 
-def launch(size, work, out):
+def launch(size, work, out, per_machine):
     """Fork the ranks, give them torchrun's environment, wait for all."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
@@ -298,7 +304,9 @@ def launch(size, work, out):
         if children[-1] == 0:
             os.environ |= {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port)}
             if size > 1:
-                os.environ |= {"RANK": str(rank), "WORLD_SIZE": str(size), "LOCAL_RANK": str(rank)}
+                os.environ |= {"RANK": str(rank), "WORLD_SIZE": str(size)}
+                os.environ |= {"LOCAL_RANK": str(rank % per_machine)}
+                os.environ |= {"LOCAL_WORLD_SIZE": str(per_machine)}
             code = 1
             try:
                 ranks = join("cpu")
@@ -315,5 +323,11 @@ def launch(size, work, out):
 
 if __name__ == "__main__":
     torch.set_num_threads(1)
-    for number, what in ((1, one), (2, two), (4, four), (1, last)):
-        launch(number, what, Path(sys.argv[1]))
+    for number, what, on_each in (
+        (1, one, 1),
+        (2, two, 2),
+        (4, four, 4),
+        (4, machines, 2),
+        (1, last, 1),
+    ):
+        launch(number, what, Path(sys.argv[1]), on_each)

@@ -87,7 +87,14 @@ def test_resuming_on_as_many_ranks_is_exact(out):
 
 @pytest.mark.parametrize(
     ("name", "origin", "step"),
-    [("two", "one", 4), ("one", "two", 4), ("four", "two", 4), ("one", "four", 6)],
+    [
+        ("two", "one", 4),
+        ("one", "two", 4),
+        ("four", "two", 4),
+        ("one", "four", 6),
+        ("machines", "two", 4),
+        ("one", "machines", 6),
+    ],
 )
 def test_resuming_on_another_number_of_ranks(out, name, origin, step):
     resumed, straight = facts(out, f"{name}-from-{origin}"), facts(out, "one-straight")
@@ -96,7 +103,7 @@ def test_resuming_on_another_number_of_ranks(out, name, origin, step):
     ):
         assert abs(loss - its_loss) < 1e-5 and norm == pytest.approx(its_norm, rel=5e-5)
     assert distance(weights(out, f"{name}-from-{origin}"), weights(out, "one-straight")) < 1e-6
-    size = {"one": 1, "two": 2, "four": 4}[name]
+    size = {"one": 1, "two": 2, "four": 4, "machines": 4}[name]
     ranks = [facts(out, f"{name}-from-{origin}", rank)["rows"] for rank in range(size)]
     together = [[row for rank in ranks for row in rank[i]] for i in range(8 - step)]
     assert together == straight["rows"][step:]
@@ -119,6 +126,13 @@ def test_each_rank_writes_its_part(out):
     assert max(sizes) < 1.3 * min(sizes)
     whole = (checkpoints(out / "one")[0] / "tensors-00001-of-00001.safetensors").stat().st_size
     assert max(sizes) < whole / 3
+
+
+def test_the_first_machine_writes_what_all_hold(out):
+    (folder,) = checkpoints(out / "machines")
+    sizes = [file.stat().st_size for file in sorted(folder.glob("*.safetensors"))]
+    assert len(sizes) == 4
+    assert max(sizes[:2]) < 1.3 * min(sizes[:2]) and max(sizes[2:]) < 0.01 * min(sizes[:2])
 
 
 def test_what_fails_on_one_rank_fails_on_all(out):
