@@ -260,7 +260,7 @@ def first_log(model, config, source, folder, **more):
 
 @pytest.fixture
 def quick_compiler(monkeypatch):
-    """torch.compile traces and differentiates as ever, but generates no C++, which takes minutes."""
+    """torch.compile traces and differentiates as ever, but makes no C++, which takes minutes."""
     compiled = torch.nn.Module.compile
     monkeypatch.setattr(
         torch.nn.Module, "compile", lambda self: compiled(self, backend="aot_eager")
