@@ -42,6 +42,7 @@ class Played:
     scores    of the tasks that were played
     failed    task -> why it was not
     problem   why the process ended early, "" if it did not
+    skipped   how many others were due meanwhile and left out
     """
 
     step: int
@@ -49,6 +50,7 @@ class Played:
     scores: tuple[Score, ...]
     failed: Mapping[str, str] = field(default_factory=dict)
     problem: str = ""
+    skipped: int = 0
 
     @cached_property
     def domains(self) -> dict[str, dict[str, Any]]:
@@ -89,6 +91,8 @@ class Played:
         told += [f"{score.task} return {score.mean_return:.1f}" for score in unknown]
         told += [f"{task} failed: {why}" for task, why in self.failed.items()]
         told += [self.problem] if self.problem else []
+        if self.skipped > 1:
+            told.append(f"{self.skipped} that were due meanwhile were left out")
         return f"rollouts of step {self.step}, normalised: {'; '.join(told)}"
 
 
@@ -149,6 +153,7 @@ class Rollouts:
         self._root, self._tell, self._seen = folder / FOLDER, tell, step
         self._process: subprocess.Popen | None = None
         self._step, self._began = step, 0.0
+        self._skipped = 0
         self._ended: list[Played] = []
 
     def due(self, step: int) -> bool:
@@ -164,7 +169,10 @@ class Rollouts:
         Trouble with the files or the process is told, not raised: training goes on.
         """
         if self._running():
-            self._tell(f"rollouts of step {step} left out: those of step {self._step} are running")
+            if not self._skipped:
+                running = f"those of step {self._step} are running"
+                self._tell(f"rollouts of step {step} left out: {running}")
+            self._skipped += 1
             return
         self._collect()
         folder = self._folder(step)
@@ -177,7 +185,7 @@ class Rollouts:
             shutil.rmtree(folder, ignore_errors=True)
             self._tell(f"rollouts of step {step} could not start: {error}")
         else:
-            self._step, self._began = step, time.monotonic()
+            self._step, self._began, self._skipped = step, time.monotonic(), 0
 
     def poll(self) -> list[Played]:
         """The rollouts that have ended since the last call."""
@@ -235,7 +243,9 @@ class Rollouts:
         scores, failed = _read(folder / SCORES)
         shutil.rmtree(folder, ignore_errors=True)
         seconds = time.monotonic() - self._began
-        self._ended.append(Played(self._step, seconds, tuple(scores), failed, problem))
+        self._ended.append(
+            Played(self._step, seconds, tuple(scores), failed, problem, self._skipped)
+        )
 
     def stop(self) -> None:
         """End what is running, without a result."""

@@ -94,11 +94,16 @@ def test_one_at_a_time(running, monkeypatch, told):
     monkeypatch.setattr(running, "_spawn", sleeper)
     running.start(5, nothing)
     running.start(10, never)
-    assert told == ["rollouts of step 10 left out: those of step 5 are running"]
+    running.start(15, never)
+    assert told == ["rollouts of step 10 left out: those of step 5 are running"]  # once
     running._process.kill()
     running._process.wait()
-    running.start(15, nothing)
-    assert [played.step for played in running.poll()] == [5]  # it ended before, unseen
+    running.start(20, nothing)
+    (played,) = running.poll()  # it ended before, unseen
+    assert (played.step, played.skipped) == (5, 2)
+    assert "2 that were due meanwhile were left out" in played.line()
+    running.start(25, never)
+    assert told[1:] == ["rollouts of step 25 left out: those of step 20 are running"]
 
 
 def test_the_last_weights_are_played(running, monkeypatch, told, tmp_path):
