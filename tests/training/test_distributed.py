@@ -56,8 +56,7 @@ def test_two_ranks_are_one_process(out):
     """Weights, running means, losses and gradient norms; images on some ranks only."""
     assert distance(weights(out, "two-straight"), weights(out, "one-straight")) < 1e-6
     one, two = facts(out, "one-straight"), facts(out, "two-straight")
-    # The norm of one large tensor in float32 is that exact and no more.
-    torch.testing.assert_close(two["losses"], one["losses"], rtol=5e-5, atol=1e-5)
+    torch.testing.assert_close(two["losses"], one["losses"], rtol=1e-6, atol=5e-6)
     other = facts(out, "two-straight", 1)
     assert other["losses"] == two["losses"]
     assert [a + b for a, b in zip(two["rows"], other["rows"], strict=True)] == one["rows"]
@@ -101,7 +100,7 @@ def test_resuming_on_another_number_of_ranks(out, name, origin, step):
     for (loss, norm), (its_loss, its_norm) in zip(
         resumed["losses"], straight["losses"][step:], strict=True
     ):
-        assert abs(loss - its_loss) < 1e-5 and norm == pytest.approx(its_norm, rel=5e-5)
+        assert abs(loss - its_loss) < 1e-5 and abs(norm - its_norm) < 1e-5
     assert distance(weights(out, f"{name}-from-{origin}"), weights(out, "one-straight")) < 1e-6
     size = {"one": 1, "two": 2, "four": 4, "machines": 4}[name]
     ranks = [facts(out, f"{name}-from-{origin}", rank)["rows"] for rank in range(size)]
@@ -156,12 +155,20 @@ def test_one_process_needs_no_group(monkeypatch):
     assert type(model) is Gato
     model.logits(torch.ones(1, 32)).sum().backward()
     settle(model, images=False)
-    before = model.embedding.ids.weight.grad.norm()
-    assert clip_gradients(model, 0.5) == before
-    assert model.embedding.ids.weight.grad.norm() == pytest.approx(0.5, rel=1e-4)
+    before = model.embedding.ids.weight.grad.double().norm()
+    assert clip_gradients(model, 1e9) == clip_gradients(model, 0.5) == pytest.approx(before)
+    assert model.embedding.ids.weight.grad.double().norm() == pytest.approx(0.5, rel=1e-5)
     assert full_weights(model, ranks).keys() == model.state_dict().keys()
     ranks.barrier()
     ranks.leave()
+
+
+def test_the_norm_of_a_large_gradient_is_exact():
+    """Torch's own is a thousandth too small on a CPU."""
+    model = torch.nn.Linear(8000, 1000, bias=False)
+    model.weight.grad = torch.randn(1000, 8000, generator=torch.Generator().manual_seed(0))
+    exact = float(model.weight.grad.double().norm())
+    assert float(clip_gradients(model, 1.0)) == pytest.approx(exact, rel=1e-6)
 
 
 def test_more_ranks_than_gpus(monkeypatch):
