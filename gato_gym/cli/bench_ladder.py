@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 import time
 from collections import Counter, defaultdict
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any, TypeVar
@@ -23,15 +23,15 @@ from gato_gym.cli.bench_workload import Workload, domain_of
 from gato_gym.cli.plain_reference import (
     PlainBlock,
     PlainGato,
+    PlainSource,
     dense_mask,
-    first_document,
     naive_attention,
     plain_batch,
     plain_optimizer,
     rotary_tables,
     rotated,
 )
-from gato_gym.data.packing import Window, collate
+from gato_gym.data.packing import Window
 from gato_gym.data.windows import WindowSource
 from gato_gym.models.gato import Gato
 from gato_gym.models.loss import TargetLosses, target_losses
@@ -40,6 +40,8 @@ from gato_gym.training.step import draw_keep, to_device
 
 # So many rows of the run are looked through for each that is taken.
 _SEARCHED = 16
+# So many are counted for the usual share of padding.
+_COUNTED = 64
 
 Batch = dict[str, Tensor]
 Model = TypeVar("Model", bound=torch.nn.Module)
@@ -87,6 +89,11 @@ def mean_loss(losses: TargetLosses, targets: Tensor) -> Tensor:
     return losses.total / (targets >= 0).sum()
 
 
+def useful(window: Window, factor: float) -> float:
+    """Its tokens without padding, times a factor."""
+    return (window.ids.size - window.padding) * factor
+
+
 def model_loss(model: Gato, batch: Batch, keep: Tensor | None) -> Tensor:
     """Of our model."""
     return mean_loss(model(**batch, keep=keep), batch["targets"])
@@ -99,7 +106,7 @@ class Rung:
     name: str
     loss: Callable[[Batch, Tensor | None], Tensor]
     batch: Batch
-    tokens: int
+    tokens: float
     keep: Tensor | None
     optimizer: torch.optim.Optimizer
 
@@ -115,18 +122,19 @@ class Ladder:
     def __init__(self, workload: Workload, rows: int) -> None:
         self.workload = workload
         self.device = torch.device(workload.device)
-        source = workload.source()
+        source, plain = workload.source(), workload.source(PlainSource)
         indices = representative(workload, source, rows)
-        singles = [source.row(index) for index in indices]
         keep = draw_keep(workload.train.seed, indices, workload.model)
         torch.manual_seed(workload.train.seed)
         self.model = Gato(workload.model).to(self.device).train()
+        self.rows = len(indices)
         self.rungs = self._build(
-            collate(singles),
-            collate([first_document(row) for row in singles]),
+            source.rows(indices),
+            plain.rows(indices),
+            # Of a few rows, the padding would say little.
+            [useful(one.rows(range(_COUNTED)), self.rows / _COUNTED) for one in (plain, source)],
             None if keep is None else keep.to(self.device),
         )
-        self.rows = len(indices)
 
     def measure(self) -> list[tuple[str, float, float]]:
         """(name, useful tokens per second, seconds of a step of the whole batch) of each rung."""
@@ -148,7 +156,9 @@ class Ladder:
             found.append((rung.name, rung.tokens * passes / seconds, seconds))
         return found
 
-    def _build(self, packed: Window, documents: Window, keep: Tensor | None) -> list[Rung]:
+    def _build(
+        self, packed: Window, documents: Window, tokens: Sequence[float], keep: Tensor | None
+    ) -> list[Rung]:
         plain, ours = self._twin(PlainGato), partial(model_loss, self.model)
         distinct, targets = self._twin(DistinctPatches), self._twin(TargetsOnly)
         distinct.embedding = targets.embedding = self.model.embedding
@@ -158,7 +168,7 @@ class Ladder:
         )
         stored = to_device(packed, self.device)
         both = {**floats, **stored}
-        alone, whole = (window.ids.size - window.padding for window in (documents, packed))
+        alone, whole = tokens
         simple = plain_optimizer(self.model, self.workload.train)
         fused = make_optimizer(self.model, self.workload.train)
         # Without a 0 in it, nothing is skipped.

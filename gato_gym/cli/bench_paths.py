@@ -1,6 +1,6 @@
 """The two ways to train that `gato-gym bench train` measures, each in a process of its own.
 
-Both take the rows of the same run in order. A step is everything between two weights: the loader,
+Row for row both are about the same tasks. A step is everything between two weights: the loader,
 forward, backward, clipping, the optimiser, the loss for the log.
 """
 
@@ -18,8 +18,9 @@ from typing import Any
 import torch
 
 from gato_gym.cli.bench_workload import Workload, env_steps
-from gato_gym.cli.plain_reference import PlainGato, first_document, plain_batch, plain_optimizer
-from gato_gym.data.packing import Window, collate
+from gato_gym.cli.plain_reference import PlainGato, PlainSource, plain_batch, plain_optimizer
+from gato_gym.data.packing import Window
+from gato_gym.data.windows import WindowSource
 from gato_gym.models.gato import Gato
 from gato_gym.training.flops import peak_flops, step_flops
 from gato_gym.training.optim import learning_rate
@@ -49,8 +50,8 @@ class StepFigures:
 class TrainingPath:
     """One way to train. `step()` does one step, `facts()` tells about the process afterwards."""
 
-    def __init__(self, workload: Workload) -> None:
-        self.workload, self.source = workload, workload.source()
+    def __init__(self, workload: Workload, source: WindowSource) -> None:
+        self.workload, self.source = workload, source
         self.device = torch.device(workload.device)
         self.batch = workload.train.batch
         self._steps = count()
@@ -86,14 +87,14 @@ class TrainingPath:
 
     def _window(self, index: int) -> Window:
         """The rows of a step."""
-        raise NotImplementedError
+        return self.source.rows(range(index * self.batch, (index + 1) * self.batch))
 
 
 class OurPath(TrainingPath):
     """The package's own `Trainer`, as `gato-gym train` runs it."""
 
     def __init__(self, workload: Workload) -> None:
-        super().__init__(workload)
+        super().__init__(workload, workload.source())
         self.trainer = Trainer(
             workload.model, workload.train, self.source, workload.folder / "run", workload.device
         )
@@ -104,9 +105,6 @@ class OurPath(TrainingPath):
         log = next(self._logs)
         assert isinstance(log, StepLog)
         return log.loader_wait * (time.perf_counter() - began), log.loss
-
-    def _window(self, index: int) -> Window:
-        return self.source.rows(range(index * self.batch, (index + 1) * self.batch))
 
     def facts(self) -> dict[str, Any]:
         """Also the number of parameters and what the device can do."""
@@ -143,12 +141,11 @@ class PlainPath(TrainingPath):
 
     Args:
         workload: what is trained on what.
-        packed: take the rows as they are; else only the first document of each.
+        packed: on the rows of our path; else one document per row.
     """
 
     def __init__(self, workload: Workload, packed: bool = False) -> None:
-        super().__init__(workload)
-        self.packed = packed
+        super().__init__(workload, workload.source(WindowSource if packed else PlainSource))
         torch.manual_seed(workload.train.seed)
         initial = Gato(workload.model).state_dict()
         self.model = PlainGato(workload.model)
@@ -186,12 +183,6 @@ class PlainPath(TrainingPath):
         self.optimizer.step()
         self.optimizer.zero_grad()
         return waited, loss.item()
-
-    def _window(self, index: int) -> Window:
-        rows = range(index * self.batch, (index + 1) * self.batch)
-        if self.packed:
-            return self.source.rows(rows)
-        return collate([first_document(self.source.row(row)) for row in rows])
 
 
 def autocast(device: torch.device) -> torch.autocast:

@@ -69,14 +69,14 @@ class Workload:
         wanted = self.train.compile
         return self.device.startswith("cuda") if wanted is None else wanted
 
-    def source(self) -> WindowSource:
+    def source(self, kind: type[WindowSource] = WindowSource) -> WindowSource:
         """The rows, from their corpus.
 
         Raises:
             ValueError: a step does not fit the context.
         """
         mixture = Mixture(Corpus.open(self.corpus), self.shares)
-        return WindowSource(
+        return kind(
             mixture=mixture,
             corpus=Corpus.open(self.corpus),
             specs=self.specs,

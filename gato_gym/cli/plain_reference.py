@@ -1,7 +1,7 @@
 """The training path that a person would write first, and what `gato-gym bench train` compares with.
 
 The same network with the same weights as `models/gato.py`, after published reproductions of Gato
-(torch-gato, NEKO, JAT's predecessor): one document per row, padded to the context; explicit
+(torch-gato, NEKO, JAT and its predecessor): one document per row, padded to the context; explicit
 attention scores under a dense mask; every layer and the vocabulary at all positions, then a
 cross-entropy that ignores those without a target; every patch through the patch network by itself,
 as floats from the loader; stochastic depth that multiplies with a mask; AdamW as PyTorch gives it;
@@ -13,7 +13,7 @@ Shapes: B rows, L tokens, D width, H heads, K key size, P patches, V vocabulary.
 
 from __future__ import annotations
 
-from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import torch
@@ -21,7 +21,10 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from gato_gym.config import ModelConfig, TrainConfig
-from gato_gym.data.packing import PER_QUERY, Window
+from gato_gym.data.documents import Cut, Planner
+from gato_gym.data.mixture import below
+from gato_gym.data.packing import Window
+from gato_gym.data.windows import WindowSource
 from gato_gym.models.embedding import Embedding, PatchNetwork
 from gato_gym.tokenizers.image import POSITION_BINS
 from gato_gym.tokenizers.timestep import LOCAL_ROWS
@@ -186,25 +189,43 @@ def plain_batch(window: Window) -> dict[str, Tensor]:
     return {name: torch.from_numpy(np.ascontiguousarray(array)) for name, array in arrays.items()}
 
 
-def first_document(row: Window) -> Window:
-    """A single row with its first document only, the rest being padding."""
-    index = np.arange(len(row.ids))
-    end = int((row.first_visible == 0).sum())
-    marks = int((row.ids[:end] == PATCH).sum())
-    inside = row.queries < end
-    used, pixels = np.unique(row.pixels[:marks], return_inverse=True)
-    changes = {
-        **{name: getattr(row, name)[inside] for name in PER_QUERY},
-        "ids": np.where(index < end, row.ids, 0),
-        "local": np.where(index < end, row.local, 0),
-        "first_visible": np.where(index < end, 0, index),
-        "patches": row.patches[used],
-        "pixels": pixels.reshape(-1),
-        "positions": row.positions[:marks],
-        "marks": row.marks[:marks],
-        "padding": len(index) - end,
-    }
-    return replace(row, **changes)
+class OneDocument(Planner):
+    """One document per row: an episode is divided into rows and its last one padded, as JAT's
+    loader does. All rows of a task are as likely, so all steps are, as with packed rows."""
+
+    def row(self, room: int, rng: np.random.Generator) -> list[list[Cut]]:
+        """The one document, of the task that a packed row begins with; maybe half of it a prompt
+        from another episode."""
+        task = self.mixture.draw(rng, self._smallest <= room)
+        source = self.mixture.tasks[task]
+        prompted = rng.random() < self.prompt_share and room // 2 >= self._most[task]
+        room -= room // 2 if prompted else 0
+        most, sure = room // self._least[task], room // self._most[task]
+        while True:
+            index = source.draw(most - 1, rng)
+            total, steps = source.entries[index].steps, room // self._step_tokens(task, index)
+            rows = -(-total // steps)
+            if rng.random() * (total + most - 1) < rows * sure:
+                break  # an episode is as likely as it has rows
+        start = below(rows, rng) * steps
+        prompt = self._prompt(task, index, sure, rng) if prompted else []
+        return [[*prompt, Cut(task, index, start, min(steps, total - start))]]
+
+
+class PlainSource(WindowSource):
+    """Rows of one document each, the rest being padding."""
+
+    def __init__(self, *args: Any, **options: Any) -> None:
+        super().__init__(*args, **options)
+        packing = self._planner
+        self._planner = OneDocument(
+            packing.mixture,
+            packing._least,
+            packing._most,
+            packing._step_tokens,
+            packing._cut_tokens,
+            packing.prompt_share,
+        )
 
 
 def plain_optimizer(model: nn.Module, config: TrainConfig) -> torch.optim.Optimizer:

@@ -1,6 +1,7 @@
 """`gato-gym bench train`: both paths train the same model, and the figures fit together."""
 
 import math
+from collections import Counter
 from dataclasses import replace
 from pathlib import Path
 
@@ -12,11 +13,10 @@ from gato_gym.cli import bench, bench_report, bench_workload, measure_train
 from gato_gym.cli.bench_ladder import Ladder
 from gato_gym.cli.bench_paths import OurPath, PlainPath, StepFigures, peak_resident
 from gato_gym.cli.bench_processes import KINDS, Process
-from gato_gym.cli.bench_workload import Workload, build_model_config, choose, env_steps
-from gato_gym.cli.plain_reference import PlainGato, first_document, plain_batch
+from gato_gym.cli.bench_workload import Workload, build_model_config, choose
+from gato_gym.cli.plain_reference import PlainGato, PlainSource, plain_batch
 from gato_gym.config import ModelConfig, TrainConfig
 from gato_gym.data.collect import collect
-from gato_gym.data.packing import collate
 from gato_gym.envs import task_spec
 from gato_gym.errors import TrainingError, UnknownTaskError
 from gato_gym.models.gato import Gato
@@ -94,8 +94,8 @@ def pair(workload):
 
 
 def test_the_plain_path_has_the_same_loss_and_gradients(workload):
-    source, (ours, plain) = workload.source(), pair(workload)
-    rows = collate([first_document(source.row(index)) for index in range(4)])
+    ours, plain = pair(workload)
+    rows = workload.source(PlainSource).rows(range(4))
     keep = draw_keep(0, range(4), workload.model)
     keep[0] = keep.max()  # each sub-layer is there in some row
     assert (keep == 0).any() and len(rows.pixels) > len(rows.patches)
@@ -112,21 +112,27 @@ def test_the_plain_path_has_the_same_loss_and_gradients(workload):
         assert expected.abs().max() > 0, name
 
 
-def test_the_first_document_is_what_stood_in_the_row(workload):
-    source = workload.source()
-    row = source.row(0)
-    alone = first_document(row)
-    end = len(row.ids) - alone.padding
-    assert 0 < end < len(row.ids)  # there are others behind it
-    assert (alone.first_visible[:end] == 0).all() and row.first_visible[end] == end
-    np.testing.assert_array_equal(alone.ids[:end], row.ids[:end])
-    np.testing.assert_array_equal(alone.targets, row.targets[row.queries < end])
-    shown, before = alone.patches[alone.pixels], row.patches[row.pixels]
-    np.testing.assert_array_equal(shown, before[: len(shown)])
-    assert len(shown) == (alone.ids[:end] == -1).sum() > 0
-    together = collate([alone, row])
-    assert together.padding == alone.padding + row.padding
-    assert env_steps(together) == env_steps(alone) + env_steps(row)
+def test_a_plain_row_is_one_document_about_the_task_of_the_packed_row(workload):
+    packed, plain = workload.source(), workload.source(PlainSource)
+    rows = plain.rows(range(12))
+    for index, first in enumerate(rows.first_visible):
+        end = int((first == 0).sum())
+        assert (first[end:] == range(end, MODEL.context)).all()
+        assert plain.row(index).tasks[0] == packed.row(index).tasks[0]
+    assert 0.05 < rows.padding / rows.ids.size < 0.6  # toy episodes are short
+
+
+def test_plain_rows_have_every_step_as_often(workload):
+    train = replace(workload.train, prompt_share=0.0)
+    source = replace(workload, train=train).source(PlainSource)
+    rng, seen = np.random.default_rng(0), Counter()
+    for _ in range(6000):
+        ((cut,),) = source._planner.row(MODEL.context, rng)
+        seen.update((*cut[:2], step) for step in range(cut.start, cut.start + cut.length))
+    for number, task in enumerate(source.mixture.tasks):
+        counts = np.array([count for key, count in seen.items() if key[0] == number])
+        assert len(counts) == sum(entry.steps for entry in task.entries)
+        assert np.ptp(counts) < 8 * counts.mean() ** 0.5
 
 
 def test_every_rung_trains_the_same(workload):
