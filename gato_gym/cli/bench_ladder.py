@@ -124,7 +124,7 @@ class Ladder:
         self.device = torch.device(workload.device)
         source, plain = workload.source(), workload.source(PlainSource)
         indices = representative(workload, source, rows)
-        keep = draw_keep(workload.train.seed, indices, workload.model)
+        keep = usual_keep(workload, rows)
         torch.manual_seed(workload.train.seed)
         self.model = Gato(workload.model).to(self.device).train()
         self.rows = len(indices)
@@ -199,6 +199,16 @@ class Ladder:
         shared: dict[str, Any] = self.model.state_dict(keep_vars=True)
         model.load_state_dict(shared, assign=True)
         return model.train()
+
+
+def usual_keep(workload: Workload, rows: int) -> Tensor | None:
+    """Factors of stochastic depth for some rows, drawn until they skip about as much as usual."""
+    drawn = draw_keep(workload.train.seed, range(_COUNTED * rows), workload.model)
+    if drawn is None:
+        return None
+    tries = drawn.unflatten(0, (_COUNTED, rows))
+    skipped = (tries == 0).float().flatten(1).mean(1)
+    return tries[(skipped - workload.model.stochastic_depth).abs().argmin()]
 
 
 def representative(workload: Workload, source: WindowSource, rows: int) -> list[int]:

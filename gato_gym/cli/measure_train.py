@@ -1,8 +1,8 @@
 """What `gato-gym bench train` measures: our training step against the plain one, and why.
 
 Useful tokens per second, padding not counted. Both paths train in processes of their own, in turn,
-row for row on the same tasks; that is also what makes their peak memory comparable. Then, in a third
-process, what each saving is worth.
+row for row on the same tasks; that is also what makes their peak memory comparable. Then, in a
+third process, what each saving is worth.
 """
 
 from __future__ import annotations

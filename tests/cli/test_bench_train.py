@@ -141,6 +141,8 @@ def test_every_rung_trains_the_same(workload):
     assert names[0] == "plain" and names[-1] == "fused optimiser" and len(names) == 7
     losses = {rung.name: rung.loss(rung.batch, rung.keep).item() for rung in ladder.rungs}
     assert ladder.rungs[0].tokens < ladder.rungs[1].tokens
+    skipped = (ladder.rungs[0].keep == 0).float().mean()
+    assert skipped == pytest.approx(MODEL.stochastic_depth, abs=0.05)
     same = [loss for name, loss in losses.items() if name != "plain"]
     # One rung has tiny factors where the others have 0, and one factor for all rows.
     masked = same.pop(names.index("fused attention by document") - 1)
