@@ -58,5 +58,5 @@ class Interrupts:
             return
         self._restore()
         if number == signal.SIGINT:
-            raise KeyboardInterrupt("stopped at once")
+            raise KeyboardInterrupt("stopped at once; run the same command again to resume")
         raise SystemExit(128 + number)
