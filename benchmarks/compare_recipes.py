@@ -20,13 +20,12 @@ from __future__ import annotations
 import argparse
 import json
 import platform
-import shlex
 import statistics
 import sys
 import tempfile
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -70,6 +69,8 @@ class Recipe:
     label: str
     train: dict[str, Any] = field(default_factory=dict)
     stochastic_depth: float = 0.1
+    length: float = 1.0
+    """Times --steps."""
 
 
 RECIPES = {
@@ -78,6 +79,8 @@ RECIPES = {
     "muon": Recipe("Muon, cosine", {"optimizer": "muon"}),
     "muon-wsd": Recipe("Muon, WSD", {"optimizer": "muon", "schedule": "wsd"}),
     "no-depth": Recipe("AdamW, cosine, no stochastic depth", stochastic_depth=0.0),
+    # As long as Muon takes: its steps are so much slower in this comparison.
+    "longer": Recipe("AdamW, cosine, 1.22 times the steps", length=1.22),
     "no-clip": Recipe("AdamW, cosine, no clipping", {"clip": 0.0}),
 }
 
@@ -142,12 +145,13 @@ def train(
 ) -> dict[str, Any]:
     """One run: its losses on the held-out rows, raw and of the mean weights, and its times."""
     recipe = RECIPES[name]
+    steps = round(recipe.length * options.steps)
     config = TrainConfig(
-        steps=options.steps,
+        steps=steps,
         batch=options.batch,
         learning_rate=rate,
         seed=seed,
-        save_every=options.steps,
+        save_every=steps,
         log_every=1,
         loader_threads=1,
         **recipe.train,
@@ -170,14 +174,15 @@ def train(
             training.append(log.loss)
             for mean in means:
                 mean.update(log.step)
-            if log.step % options.every == 0 or log.step == options.steps:
-                point = {"step": log.step, "held_out": evaluate(trainer.model, held_out), "ema": {}}
-                if log.step == options.steps:
+            if log.step % options.every == 0 or log.step == steps:
+                recent = statistics.fmean(training[-options.every :])
+                point = {"step": log.step, "training": recent, "ema": {}}
+                point["held_out"] = evaluate(trainer.model, held_out)
+                if log.step == steps:
                     for mean in means:
                         with mean.swapped():
                             point["ema"][str(mean.decay)] = evaluate(trainer.model, held_out)
                 curve.append(point)
-                recent = statistics.fmean(training[-options.every :])
                 tell(
                     f"{name} rate {rate:g} seed {seed} step {log.step}: training {recent:.4f}, "
                     f"held out {point['held_out']['all']:.4f}, "
@@ -187,9 +192,7 @@ def train(
         "recipe": name,
         "rate": rate,
         "seed": seed,
-        "settings": config.to_json(),
         "curve": curve,
-        "training": training,
         "step_seconds": statistics.median(seconds),
     }
 
@@ -204,6 +207,15 @@ def best_rates(runs: Sequence[Mapping[str, Any]]) -> dict[str, float]:
     first = [run for run in runs if run["seed"] == 0]
     ordered = sorted(first, key=final, reverse=True)
     return {run["recipe"]: run["rate"] for run in ordered}
+
+
+def rounded(value: Any) -> Any:
+    """The same with five digits after the point; small numbers, such as rates, as they are."""
+    if isinstance(value, dict):
+        return {name: rounded(item) for name, item in value.items()}
+    if isinstance(value, list):
+        return [rounded(item) for item in value]
+    return round(value, 5) if isinstance(value, float) and value > 0.01 else value
 
 
 def read(work: Path) -> list[dict[str, Any]]:
@@ -250,15 +262,18 @@ def main(given: Sequence[str] | None = None) -> int:
         "batch": options.batch,
         "rows": options.rows,
         "model": MODEL.to_json(),
-        "recipes": {name: recipe.label for name, recipe in RECIPES.items()},
+        "settings": TrainConfig().to_json(),
+        "recipes": {name: asdict(recipe) for name, recipe in RECIPES.items()},
         "episodes": {
             task: [len(corpus.episodes(task)), len(other.episodes(task))] for task in corpus.tasks()
         },
         "machine": f"{platform.machine()}, one thread, PyTorch {torch.__version__}",
-        "command": shlex.join(["python", *(sys.argv if given is None else given)]),
+        "command": f"python benchmarks/compare_recipes.py --corpus {options.corpus.name} "
+        f"--held-out {options.held_out.name} --work {options.work.name} --steps {options.steps} "
+        f"--batch {options.batch} --every {options.every} --rows {options.rows}",
         "runs": read(options.work),
     }
-    options.out.write_text(json.dumps(result) + "\n")
+    options.out.write_text(json.dumps(rounded(result)) + "\n")
     return 0
 
 
