@@ -70,6 +70,12 @@ def registered(task: str) -> TaskSpec | None:
     )
 
 
+def domain_of(task: str) -> str:
+    """The catalogue's domain of a task, "other" where it has none."""
+    spec = registered(task)
+    return spec.domain if spec else "other"
+
+
 def tasks(domain: str | None = None, *, available: bool = True) -> tuple[TaskSpec, ...]:
     """The catalogue.
 

@@ -187,10 +187,14 @@ class TrainConfig:
                 raise ValueError(f"{name} {getattr(self, name)} must be in [0, 1]")
         if self.held_out == 1 or self.ema == 1:
             raise ValueError("held_out and ema must be below 1")
-        if self.validate_every < 0 or (self.validate_every and not self.held_out):
-            raise ValueError(
-                "validate_every needs episodes that are held out: set held_out above 0"
-            )
+        if self.validate_every < 0:
+            raise ValueError(f"validate_every must be at least 0, got {self.validate_every}")
+        if self.validate_every and not self.held_out:
+            raise ValueError("validate_every needs held-out episodes: set held_out above 0")
+        if self.warmup < -1:
+            raise ValueError(f"warmup must be at least 0, or -1 for 1.5 %, got {self.warmup}")
+        if not 0 <= self.seed < 1 << 31:
+            raise ValueError(f"seed {self.seed} must be in [0, 2^31)")
         if not 0 < self.learning_rate < float("inf"):
             raise ValueError(f"learning_rate {self.learning_rate} must be positive")
         if not self.clip >= 0:

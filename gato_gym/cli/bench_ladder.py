@@ -19,7 +19,7 @@ import torch
 from torch import Tensor
 
 from gato_gym.cli.bench_paths import autocast, synchronise
-from gato_gym.cli.bench_workload import Workload, domain_of
+from gato_gym.cli.bench_workload import Workload
 from gato_gym.cli.plain_reference import (
     PlainBlock,
     PlainGato,
@@ -33,6 +33,7 @@ from gato_gym.cli.plain_reference import (
 )
 from gato_gym.data.packing import Window
 from gato_gym.data.windows import WindowSource
+from gato_gym.envs.registry import domain_of
 from gato_gym.models.gato import Gato
 from gato_gym.models.loss import TargetLosses, target_losses
 from gato_gym.training.optim import make_optimizer

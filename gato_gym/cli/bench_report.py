@@ -8,7 +8,8 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from gato_gym.cli.bench_paths import StepFigures
-from gato_gym.cli.bench_workload import Workload, domain_of
+from gato_gym.cli.bench_workload import Workload
+from gato_gym.envs.registry import domain_of
 
 PUBLISHED = {
     "what": "environment steps/s in training on Meta-World: 39 observation and 4 action numbers, "

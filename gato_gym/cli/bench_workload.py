@@ -20,7 +20,7 @@ from gato_gym.data.corpus import Corpus
 from gato_gym.data.mixture import Mixture
 from gato_gym.data.packing import Window
 from gato_gym.data.windows import WindowSource
-from gato_gym.envs.registry import named_by_data, registered
+from gato_gym.envs.registry import domain_of, named_by_data
 from gato_gym.errors import UnknownTaskError
 from gato_gym.tokenizers.timestep import SEPARATOR_ROW
 from gato_gym.tokenizers.vocabulary import Vocabulary
@@ -180,12 +180,6 @@ def env_steps(window: Window) -> int:
 
 def _letters(name: str) -> str:
     return name.lower().replace("_", "").replace("-", "").replace(" ", "")
-
-
-def domain_of(task: str) -> str:
-    """The domain of a task."""
-    spec = registered(task)
-    return (spec.domain if spec is not None else None) or "other"
 
 
 def make_env(task: str) -> gymnasium.Env:

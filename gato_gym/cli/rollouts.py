@@ -26,9 +26,8 @@ import torch
 from gato_gym.cli.choose_tasks import choose_tasks
 from gato_gym.cli.players import load_gato
 from gato_gym.data.mixture import DOMAIN
-from gato_gym.envs.registry import named_by_data, registered, resolve
+from gato_gym.envs.registry import domain_of, named_by_data, resolve
 from gato_gym.evaluation.scores import Score, evaluate, summarize
-from gato_gym.training.progress import OTHER
 
 FOLDER = "rollouts"
 SCORES = "scores.jsonl"
@@ -114,12 +113,6 @@ def rollout_tasks(known: Sequence[str], wanted: Sequence[str]) -> list[str]:
     for task in chosen:
         resolve(task)
     return chosen
-
-
-def domain_of(task: str) -> str:
-    """The catalogue's domain of a task, "other" where it has none."""
-    spec = registered(task)
-    return spec.domain if spec else OTHER
 
 
 class Rollouts:

@@ -17,7 +17,7 @@ from __future__ import annotations
 
 import shlex
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -25,10 +25,9 @@ from typing import TYPE_CHECKING, Any, Literal
 from gato_gym.cli.players import print_json
 from gato_gym.config import ModelConfig, TrainConfig, model_config
 from gato_gym.data.filters import FilterName
-from gato_gym.envs.registry import registered
+from gato_gym.envs.registry import domain_of
 
 if TYPE_CHECKING:
-    from gato_gym.cli.train_run import TrainingRun
     from gato_gym.data.corpus import Corpus
     from gato_gym.data.mixture import Mixture
 
@@ -86,7 +85,8 @@ class Options:
     validation_rows: int = _DEFAULTS.validation_rows
     """Rows of each."""
     eval_every: int = 0
-    """Steps between rollouts, which a process of low priority plays meanwhile; 0 = never."""
+    """Steps between rollouts, which a process of low priority plays meanwhile; 0 = never. They
+    begin with the log line of that step, or the next one."""
     eval_tasks: tuple[str, ...] = ()
     """Task ids, patterns or domain:NAME to play; default is all that the run trains on."""
     eval_episodes: int = 10
@@ -130,7 +130,7 @@ def run(options: Options) -> int:
     from gato_gym.data.mixture import DOMAIN, Mixture, paper_weights
 
     corpus = Corpus.open(options.corpus)
-    domains = {task: _domain(task) for task in corpus.tasks()}
+    domains = {task: domain_of(task) for task in corpus.tasks()}
     if options.mixture == "paper":
         own = weights or {}
         rest = {d for task, d in domains.items() if task not in own and f"{DOMAIN}{d}" not in own}
@@ -141,31 +141,28 @@ def run(options: Options) -> int:
     if config.validate_every:
         validation = Mixture(*view, held_out=config.held_out, part="validation")
     export_to = options.export or options.out / "agent"
-    if export_to.is_dir() and any(export_to.iterdir()):
-        _refuse_foreign(export_to)  # now, not after hours of training
+    if options.out.exists() and not options.out.is_dir():
+        raise FileExistsError(f"{options.out} is a file: choose another --out")
+    _refuse_foreign(export_to)  # now, not after hours of training
     from gato_gym.cli.train_run import TrainingRun
     from gato_gym.training.distributed import join
 
     ranks = join(options.device)
     try:
+        # A damaged corpus leaves no run behind.
+        corpus.check(mixture.shares, part=(ranks.rank, ranks.size))
         if ranks.main:
-            corpus.check(mixture.shares)  # a damaged corpus leaves no run behind
-            _tell_what_is_left_out(corpus, mixture)
+            _tell_what_is_left_out(corpus, mixture, validation)
         training = TrainingRun(options, shape, config, corpus, mixture, validation, domains, ranks)
-        code = training.watched()
-        if not code:
-            _export(training, export_to)
+        code = training.watched(export_to, command_line(options))
+        if training.card is not None:
+            _tell_result(training.card, options, export_to)
         return code
     finally:
         ranks.leave()
 
 
-def _export(training: TrainingRun, folder: Path) -> None:
-    """Write the agent, and tell of it."""
-    card = training.export(folder, command_line(training.options))
-    if card is None:
-        return
-    options = training.options
+def _tell_result(card: Mapping[str, Any], options: Options, folder: Path) -> None:
     result: dict[str, Any] = {"run": str(options.out), "export": str(folder)}
     result |= {k: card[k] for k in ("steps", "tokens", "seconds", "parameters", "prompts")}
     result |= {"loss": card["curve"][-1]["loss"] if card["curve"] else None}
@@ -189,12 +186,7 @@ def _settings(options: Options) -> tuple[ModelConfig, TrainConfig]:
     return shape, TrainConfig(**given)
 
 
-def _domain(task: str) -> str:
-    known = registered(task)
-    return known.domain if known else "other"
-
-
-def _tell_what_is_left_out(corpus: Corpus, mixture: Mixture) -> None:
+def _tell_what_is_left_out(corpus: Corpus, mixture: Mixture, validation: Mixture | None) -> None:
     missing = [task for task in corpus.tasks() if task not in mixture.shares]
     if missing:
         _tell(f"without a weight, so left out: {', '.join(missing)}")
@@ -247,6 +239,10 @@ def command_line(options: Options) -> str:
 
 
 def _refuse_foreign(folder: Path) -> None:
+    if folder.exists() and not folder.is_dir():
+        raise FileExistsError(f"{folder} is a file: choose another --export")
+    if not folder.is_dir() or not any(folder.iterdir()):
+        return
     if not (folder / "config.json").is_file():
         raise FileExistsError(f"{folder} is not empty and holds no agent: choose another --export")
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -102,11 +103,19 @@ class TrainingRun:
         )
         self.log = RunLog(options.out, step) if ranks.main else None
         self._console = Console(step, config.steps)
+        self.card: dict[str, Any] | None = None
 
-    def watched(self) -> int:
-        """Train, shown to a person; 0, or the exit code of the signal that ended it."""
+    def watched(self, folder: Path, command: str) -> int:
+        """Train, shown to a person, then write the agent to `folder`; on a finished run only that.
+
+        All ranks must call it. The main one sets `card`, the card of the agent.
+
+        Returns:
+            0, or the exit code of the signal that ended training.
+        """
         trainer, steps = self.trainer, self.trainer.config.steps
         if trainer.step >= steps:
+            self._export(trainer.trained(), folder, command)
             return 0
         with ExitStack() as stack:
             interrupts = stack.enter_context(Interrupts(tell=self.ranks.main))
@@ -126,22 +135,25 @@ class TrainingRun:
                 if watch is not None:
                     told = "run the same command again to resume"
                     self._console.tell(f"saved step {trainer.step}: {told}")
-                return interrupts.exit_code
-            if self.rollouts.every:
-                model = trainer.trained()
-                if watch is not None and model is not None:
-                    watch.finish(steps, model, lambda: interrupts.requested is not None)
+                # Another rank may have had the signal: none of them goes on.
+                return interrupts.exit_code or 128 + signal.SIGTERM
+            model = trainer.trained()
+            self._export(model, folder, command)
+            # From here on no rank waits for another: the last rollouts may take long.
+            if watch is not None and model is not None:
+                watch.finish(steps, model, lambda: interrupts.requested is not None)
         return 0
 
     def _watch(self) -> Watch | None:
         if self.log is None:
             return None
         options, trainer, source = self.options, self.trainer, self.trainer.source
-        sinks: list[Sink] = [TensorBoard(options.out, trainer.step)]
-        if options.wandb:
+        sinks: list[Sink] = []
+        if options.wandb:  # first: where it is not installed nothing is written
             settings = {"model": trainer.model_config.to_json()}
             settings["train"] = trainer.config.to_json()
             sinks.append(WeightsAndBiases(options.wandb, options.out, settings))
+        sinks.append(TensorBoard(options.out, trainer.step))
         prompts = choose_prompts(source.corpus, self.specs) if self.rollouts.every else {}
 
         def write(folder: Path, model: Gato) -> None:
@@ -159,10 +171,8 @@ class TrainingRun:
             told += f", {trainer.recomputed_blocks} blocks keep no activations"
         return told + (f", resuming at step {trainer.step}" if trainer.step else ", starting")
 
-    def export(self, folder: Path, command: str) -> dict[str, Any] | None:
-        """Write the agent and return its card; all ranks must call it, the main one does it."""
-        model = self.trainer.trained()
-        if model is None or self.log is None:
-            return None
-        note = self.options.note
-        return export(self.trainer, model, self.specs, self.log, folder, command, note)
+    def _export(self, model: Gato | None, folder: Path, command: str) -> None:
+        if model is not None and self.log is not None:
+            self.card = export(
+                self.trainer, model, self.specs, self.log, folder, command, self.options.note
+            )

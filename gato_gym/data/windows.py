@@ -6,6 +6,7 @@ decides what is in a row, packing.py how it is laid out.
 
 from __future__ import annotations
 
+import signal
 from collections.abc import Generator, Mapping, Sequence
 from functools import partial
 from typing import Any, NamedTuple
@@ -91,7 +92,8 @@ class WindowSource:
             if tokenizer.tokens_per_step > context:
                 raise ValueError(
                     f"a step of {tokenizer.spec.id} takes {tokenizer.tokens_per_step} tokens and "
-                    f"does not fit a context of {context}"
+                    f"does not fit a context of {context}: "
+                    "choose a larger --size, or leave the task out of --weights"
                 )
 
     def row(self, index: int) -> Window:
@@ -226,7 +228,8 @@ def batches(
     ahead = 2 * max(threads, 1)
     loader = windows.to_iter_dataset(grain.ReadOptions(threads, prefetch_buffer_size=ahead))
     if workers:
-        loader = loader.mp_prefetch(grain.MultiprocessingOptions(workers, ahead))
+        options = grain.MultiprocessingOptions(workers, ahead)
+        loader = loader.mp_prefetch(options, worker_init_fn=_leave_signals_to_the_trainer)
     return _told(loader)
 
 
@@ -260,6 +263,13 @@ def _told(loader: Any) -> Generator[Window, None, None]:
         ) from error
     finally:
         iterator.close()
+
+
+def _leave_signals_to_the_trainer(worker: int, workers: int) -> None:
+    # Ctrl-C goes to all processes of a terminal, a scheduler's SIGTERM to all of a job. The trainer
+    # still needs its data to end well, and ends these.
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.SIG_IGN)
 
 
 class _Plan(NamedTuple):

@@ -225,6 +225,7 @@ class Gato(nn.Module):
         targets: Tensor | None = None,
         keep: Tensor | None = None,
         marks: Tensor | None = None,
+        wanted: Tensor | None = None,
     ) -> Tensor | TargetLosses:
         """Logits of the next id after each position, or only after `queries`; or the losses there.
 
@@ -237,6 +238,7 @@ class Gato(nn.Module):
             targets: (B, Q) int64, the id to predict at each query, -1 for none.
             keep: (B, layers, 2) factors of the sub-layers' outputs, 0 = skipped (stochastic depth).
             marks: (P,) int64, see `Embedding`.
+            wanted: (N,) int64, where in the flat targets there are some, see `target_losses`.
 
         Returns:
             (B, L, V) or (B, Q, V); with targets their losses, for which no tensor of all logits is
@@ -248,13 +250,13 @@ class Gato(nn.Module):
         attend = attention(first_visible, self.attention)
         last = attend if queries is None else query_attention(first_visible, queries)
         for layer, block in enumerate(self.blocks):
-            wanted, see = (None, attend) if layer < len(self.blocks) - 1 else (queries, last)
+            asked, see = (None, attend) if layer < len(self.blocks) - 1 else (queries, last)
             kept = None if keep is None else keep[:, layer]
-            x = self._run(layer, block, x, angles, see, wanted, None, kept)
+            x = self._run(layer, block, x, angles, see, asked, None, kept)
         x = self.norm(x)
         if targets is None:
             return self.logits(x)
-        return target_losses(x, self.embedding.ids.weight, targets)
+        return target_losses(x, self.embedding.ids.weight, targets, wanted)
 
     def _run(self, layer: int, block: nn.Module, *args: Any) -> Tensor:
         if layer < self.recomputed_blocks and torch.is_grad_enabled():

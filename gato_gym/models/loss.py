@@ -31,9 +31,22 @@ class TargetLosses(NamedTuple):
     correct: Tensor
 
 
-def target_losses(hidden: Tensor, weight: Tensor, targets: Tensor) -> TargetLosses:
-    """Losses of hidden states (B, Q, D) under the output table (V, D); targets (B, Q), -1 none."""
-    where = (targets.flatten() >= 0).nonzero().squeeze(1)
+def target_losses(
+    hidden: Tensor, weight: Tensor, targets: Tensor, where: Tensor | None = None
+) -> TargetLosses:
+    """Losses of hidden states.
+
+    Args:
+        hidden: (B, Q, D).
+        weight: (V, D), the output table.
+        targets: (B, Q) int64, -1 for none.
+        where: (N,) int64, where in the flat targets there are some; None looks for them, for which
+            a GPU has to wait.
+    """
+    if where is None:
+        where = (targets.flatten() >= 0).nonzero().squeeze(1)
+    if not torch.is_grad_enabled():  # autograd asks for gradients of parameters all the same
+        hidden, weight = hidden.detach(), weight.detach()
     picked = hidden.flatten(0, 1).index_select(0, where)
     total, losses, correct = _SumOfLosses.apply(picked, weight, targets.flatten()[where])
     found = [

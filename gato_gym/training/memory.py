@@ -6,6 +6,7 @@ in the backward pass, and refuses what cannot work with a figure instead of a cr
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -23,13 +24,14 @@ _HIDDEN = 2
 # Share of what is free that a run may plan with; the rest is for what the estimate does not see.
 _USABLE = 0.9
 GIB = 1 << 30
+MEMINFO, CGROUP = Path("/proc/meminfo"), Path("/sys/fs/cgroup")
 
 
 @dataclass(frozen=True)
 class MemoryEstimate:
     """Bytes per rank.
 
-    state   weights, gradients, the optimiser's moments, the running mean
+    state   weights, gradients, the optimiser's moments, the running mean; their copy for a save
     loss    logits of a chunk of targets and the gradient of the table
     block   activations of one block
     rest    activations outside of the blocks, and what one block needs while it is computed again
@@ -62,7 +64,9 @@ def estimate(
     cuda = device.type == "cuda"
     tokens = config.batch * model.context // (config.accumulate * ranks)
     number = 2 if cuda else 4
-    copies = 4 * (4 + (config.ema > 0)) + (2 if cuda else 0)
+    kept = 3 + (config.ema > 0)  # weights and moments; a running mean
+    # A GPU's bf16 copy of the weights. On a CPU a save holds a copy of all until it is written.
+    copies = 4 * (kept + 1) + (2 if cuda else 4 * kept)
     whole = 4 * 2 * model.width * Vocabulary(model.text_size).size if ranks > 1 else 0
     vocabulary = Vocabulary(model.text_size).size
     stream = 4 * tokens * model.width
@@ -110,24 +114,22 @@ def free_memory(device: torch.device) -> int:
     if device.type == "cuda":
         cached = torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
         return torch.cuda.mem_get_info(device)[0] + cached
-    limits = [_meminfo("MemAvailable")]
-    for limit, used in (
-        ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory.current"),
-        (
-            "/sys/fs/cgroup/memory/memory.limit_in_bytes",
-            "/sys/fs/cgroup/memory/memory.usage_in_bytes",
-        ),
+    free = 1 << 62
+    with suppress(OSError, StopIteration):  # no Linux: nothing is known, so nothing is refused
+        free = _number(MEMINFO.read_text(), "MemAvailable:") * 1024
+    for most, used, inactive in (
+        ("memory.max", "memory.current", "inactive_file"),
+        ("memory/memory.limit_in_bytes", "memory/memory.usage_in_bytes", "total_inactive_file"),
     ):
         try:
-            limits.append(int(Path(limit).read_text()) - int(Path(used).read_text()))
-        except (OSError, ValueError):
+            room = int((CGROUP / most).read_text()) - int((CGROUP / used).read_text())
+            # Files that were read count as used there, and go when memory is asked for.
+            stat = (CGROUP / used).parent / "memory.stat"
+            free = min(free, room + _number(stat.read_text(), f"{inactive} "))
+        except (OSError, ValueError, StopIteration):
             continue  # no container, or one without a limit ("max")
-    return min(limits)
+    return free
 
 
-def _meminfo(name: str) -> int:
-    try:
-        lines = Path("/proc/meminfo").read_text().splitlines()
-        return next(int(line.split()[1]) * 1024 for line in lines if line.startswith(name))
-    except (OSError, StopIteration):
-        return 1 << 62  # no Linux: nothing is known, so nothing is refused
+def _number(text: str, name: str) -> int:
+    return next(int(line.split()[1]) for line in text.splitlines() if line.startswith(name))

@@ -8,7 +8,7 @@ depends on the seed and the row alone, so that ranks, micro-batches and a resume
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -41,9 +41,11 @@ def to_device(window: Window, device: torch.device) -> dict[str, Tensor]:
 
     To a GPU they go from page-locked memory, so that the copy runs beside the arithmetic.
     """
+    arrays = {name: getattr(window, name) for name in INPUTS}
+    arrays["wanted"] = np.flatnonzero(window.targets >= 0)
     tensors = {}
-    for name in INPUTS:
-        tensor = torch.from_numpy(np.ascontiguousarray(getattr(window, name)))
+    for name, array in arrays.items():
+        tensor = torch.from_numpy(np.ascontiguousarray(array))
         if device.type == "cuda":
             tensor = tensor.pin_memory().to(device, non_blocking=True)
         tensors[name] = tensor
@@ -98,8 +100,19 @@ def backward(
     return Gradients(torch.stack([part.total for part in parts]).sum() / targets, parts)
 
 
-def failed_episodes(windows: Sequence[Window], parts: Sequence[TargetLosses]) -> list[str]:
-    """Names of the episodes in rows whose loss is not finite; of all rows where each one's is."""
+def failed_episodes(
+    windows: Sequence[Window],
+    parts: Sequence[TargetLosses],
+    together: Callable[[Tensor], Tensor],
+) -> list[str]:
+    """Names of this process's episodes in rows whose loss is not finite.
+
+    Of all its rows where every loss of the batch is finite, and a gradient then is not.
+
+    Args:
+        windows, parts: of the step.
+        together: adds the tensors of all ranks.
+    """
     bad: list[str] = []
     every: list[str] = []
     for window, part in zip(windows, parts, strict=True):
@@ -107,7 +120,8 @@ def failed_episodes(windows: Sequence[Window], parts: Sequence[TargetLosses]) ->
         for names, good in zip(window.episodes, finite, strict=True):
             every += names
             bad += [] if good else names
-    return list(dict.fromkeys(bad or every))
+    elsewhere = int(together(torch.tensor(len(bad)))) > 0
+    return list(dict.fromkeys(bad if elsewhere else every))
 
 
 def count_targets(windows: Sequence[Window]) -> int:

@@ -9,7 +9,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from contextlib import nullcontext
 from functools import cache
 from itertools import islice
@@ -109,8 +109,10 @@ class Trainer:
         if config.validate_every and validation is None:
             raise ValueError("validate_every needs a source of held-out rows: give validation")
         torch.manual_seed(config.seed)
+        self.parameters = _count(model or model_config)  # before they are cut into shards
+        recomputed = self._plan_memory()
         self.model = model or Gato(model_config)
-        self.parameters = self.model.parameter_count()  # before they are cut into shards
+        self.model.recomputed_blocks = recomputed
         self._fit()
         self.optimizer = make_optimizer(self.model, config)
         self.ema = Ema(self.model, config.ema) if config.ema else None
@@ -119,14 +121,20 @@ class Trainer:
         if newest is not None:
             self._resume(newest)
 
-    def _fit(self) -> None:
-        """Bring the model to the device in the way that its memory and speed ask for."""
-        config, model = self.config, self.model
-        needed = estimate(model.config, config, self.parameters, self.ranks.size, self.device)
+    def _plan_memory(self) -> int:
+        """How many blocks have to compute their activations again; before anything is allocated."""
+        config, ranks = self.config, self.ranks
+        needed = estimate(self.model_config, config, self.parameters, ranks.size, self.device)
         free = free_memory(self.device)
-        model.recomputed_blocks = plan_recomputed_blocks(
-            needed, config.checkpoint_activations, free
-        )
+        if self.device.type == "cpu":
+            free //= ranks.per_machine or ranks.size
+        # All must decide alike.
+        free = int(ranks.sum(torch.tensor(free / ranks.size, dtype=torch.float64)))
+        return plan_recomputed_blocks(needed, config.checkpoint_activations, free)
+
+    def _fit(self) -> None:
+        """Bring the model to the device in the way that its speed asks for."""
+        config, model = self.config, self.model
         if self.ranks.size == 1:
             model.to(self.device)
         if config.compile if config.compile is not None else self.device.type == "cuda":
@@ -200,7 +208,7 @@ class Trainer:
         )
         self.model.train()
         try:
-            for windows in _steps(loader, config.accumulate, meter):
+            for windows in _steps(loader, config.accumulate, meter, stop):
                 if not self._step(windows, meter, stop):
                     with meter.paused():
                         self.seconds = before + meter.seconds
@@ -219,10 +227,22 @@ class Trainer:
                     with meter.paused():
                         self.seconds = before + meter.seconds
                         self.save(wait=False)
-        finally:
-            self.seconds = before + meter.seconds
-            loader.close()
+        except BaseException:
+            self._end(loader, before + meter.seconds, failed=True)
+            raise
+        self._end(loader, before + meter.seconds)
+
+    def _end(
+        self, loader: Generator[Window, None, None], seconds: float, failed: bool = False
+    ) -> None:
+        self.seconds = seconds
+        loader.close()
+        try:
             self.checkpoints.wait()
+        except Exception as error:
+            if not failed:
+                raise
+            logger.warning("the checkpoint that was being written failed too: %s", error)
 
     def _due(self, every: int, done: bool) -> bool:
         return bool(every) and (self.step % every == 0 or done)
@@ -287,7 +307,7 @@ class Trainer:
 
     def _stop_before_harm(self, windows: Sequence[Window], found: Gradients, norm: float) -> None:
         self.optimizer.zero_grad()
-        names = failed_episodes(windows, found.parts)
+        names = failed_episodes(windows, found.parts, self.ranks.sum)
         raise TrainingError(
             f"loss {found.loss.item()} and gradient norm {norm} at step {self.step} are not finite;"
             f" nothing was updated. Episodes of the batch: {'; '.join(names)}"
@@ -310,14 +330,31 @@ class Trainer:
         return validation_log(self.step, results, self.domains)
 
 
-def _steps(loader: Iterator[Window], accumulate: int, meter: Meter) -> Iterator[tuple[Window, ...]]:
+def _steps(
+    loader: Iterator[Window], accumulate: int, meter: Meter, stop: Callable[[], bool]
+) -> Iterator[tuple[Window, ...]]:
     """The micro-batches of each step, the time for them counted as waiting."""
     while True:
         with meter.waiting():
-            windows = tuple(islice(loader, accumulate))
+            try:
+                windows = tuple(islice(loader, accumulate))
+            except TrainingError:
+                if not stop():
+                    raise
+                # Whoever asked for the end may have ended the loader's processes as well.
+                windows = ()
+                yield windows
         if not windows:
             return
         yield windows
+
+
+def _count(model: Gato | ModelConfig) -> int:
+    """Parameters; of a model that is yet to be made, without memory for them."""
+    if isinstance(model, ModelConfig):
+        with torch.device("meta"):
+            model = Gato(model)
+    return model.parameter_count()
 
 
 @cache

@@ -1,6 +1,7 @@
 """The trainer at toy size: it learns, it resumes bit for bit, it stops before it does harm."""
 
 from dataclasses import replace
+from itertools import islice
 
 import numpy as np
 import pytest
@@ -16,7 +17,7 @@ from gato_gym.testing import TOY_CONTINUOUS_TASK, TOY_TASK, ToyExpert, make_toy
 from gato_gym.tokenizers.text import TextTokenizer
 from gato_gym.tokenizers.timestep import SEPARATOR_ROW
 from gato_gym.tokenizers.vocabulary import Vocabulary
-from gato_gym.training import checkpoint
+from gato_gym.training import checkpoint, memory
 from gato_gym.training.memory import estimate, plan_recomputed_blocks
 from gato_gym.training.progress import StepLog, ValidationLog
 from gato_gym.training.step import to_device
@@ -325,6 +326,22 @@ def test_a_run_that_is_asked_to_stop_saves_and_goes_on_later(source, tmp_path):
     assert [log.loss for log in logs] == [log.loss for log in expected]
 
 
+def test_a_loader_that_was_ended_with_the_run_loses_no_step(source, tmp_path, monkeypatch):
+    """Who stops a run may have stopped the processes that load its data as well."""
+
+    def ended(*arguments, **more):
+        yield from islice(batches(*arguments, **more), 3)
+        raise TrainingError("a process that loads data has ended")
+
+    monkeypatch.setattr("gato_gym.training.trainer.batches", ended)
+    trainer = Trainer(MODEL, CONFIG, source, tmp_path / "failed")
+    with pytest.raises(TrainingError, match="has ended"):
+        list(trainer.run())
+    trainer = Trainer(MODEL, CONFIG, source, tmp_path / "stopped")
+    assert len(list(trainer.run(stop=lambda: trainer.step == 3))) == 3
+    assert Trainer(MODEL, CONFIG, source, tmp_path / "stopped").step == 3
+
+
 def test_validation_and_the_mean_weights_leave_no_trace_in_training(source, tmp_path):
     model = replace(MODEL, stochastic_depth=0.3)
     straight = Trainer(model, CONFIG, source, tmp_path / "straight")
@@ -379,6 +396,32 @@ def test_impossible_batches_and_memory_are_refused_before_the_first_step(source,
         plan_recomputed_blocks(needed, "auto", free=1 << 34)
     with pytest.raises(ValueError, match="give validation"):
         Trainer(MODEL, replace(CONFIG, held_out=0.2, validate_every=1), source, tmp_path)
+
+
+@pytest.mark.parametrize("version", [1, 2])
+def test_files_that_were_read_are_free_memory_in_a_container(tmp_path, monkeypatch, version):
+    names = {
+        1: ("memory/memory.limit_in_bytes", "memory/memory.usage_in_bytes", "total_inactive_file"),
+        2: ("memory.max", "memory.current", "inactive_file"),
+    }
+    most, used, cached = names[version]
+    (tmp_path / most).parent.mkdir(exist_ok=True)
+    (tmp_path / most).write_text("1000\n")
+    (tmp_path / used).write_text("900\n")
+    ((tmp_path / used).parent / "memory.stat").write_text(f"anon 300\n{cached} 600\n")
+    monkeypatch.setattr(memory, "CGROUP", tmp_path)
+    assert memory.free_memory(torch.device("cpu")) == 700
+    (tmp_path / most).write_text("max\n")
+    assert memory.free_memory(torch.device("cpu")) > 1 << 20
+
+
+@pytest.mark.parametrize(
+    ("setting", "value"),
+    [("seed", -1), ("seed", 1 << 31), ("warmup", -2), ("validate_every", -1), ("batch", 0)],
+)
+def test_settings_out_of_range_are_named(setting, value):
+    with pytest.raises(ValueError, match=setting):
+        replace(CONFIG, **{setting: value})
 
 
 def test_blocks_compute_again_only_where_memory_asks_for_it():
