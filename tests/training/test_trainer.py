@@ -17,8 +17,7 @@ from gato_gym.testing import TOY_CONTINUOUS_TASK, TOY_TASK, ToyExpert, make_toy
 from gato_gym.tokenizers.text import TextTokenizer
 from gato_gym.tokenizers.timestep import SEPARATOR_ROW
 from gato_gym.tokenizers.vocabulary import Vocabulary
-from gato_gym.training import checkpoint, memory
-from gato_gym.training.memory import estimate, plan_recomputed_blocks
+from gato_gym.training import checkpoint
 from gato_gym.training.progress import StepLog, ValidationLog
 from gato_gym.training.step import to_device
 from gato_gym.training.trainer import Trainer
@@ -389,48 +388,8 @@ def test_changed_data_is_not_resumed(source, tmp_path):
 def test_impossible_batches_and_memory_are_refused_before_the_first_step(source, tmp_path):
     with pytest.raises(ValueError, match="cannot be cut into 2 micro-batches"):
         replace(CONFIG, batch=3, accumulate=2)
-    huge = replace(MODEL, width=1024, heads=2, layers=2000, hidden=4096)
-    config = replace(CONFIG, batch=4096, checkpoint_activations="off")
-    needed = estimate(huge, config, 10**11, 1, torch.device("cpu"))
     with pytest.raises(OutOfMemoryError, match=r"GiB are missing.*--batch"):
-        plan_recomputed_blocks(needed, "auto", free=1 << 34)
+        Trainer(MODELS["1.2b"], replace(CONFIG, batch=1 << 20), source, tmp_path)
+    assert not list(tmp_path.iterdir())
     with pytest.raises(ValueError, match="give validation"):
         Trainer(MODEL, replace(CONFIG, held_out=0.2, validate_every=1), source, tmp_path)
-
-
-@pytest.mark.parametrize("version", [1, 2])
-def test_files_that_were_read_are_free_memory_in_a_container(tmp_path, monkeypatch, version):
-    names = {
-        1: ("memory/memory.limit_in_bytes", "memory/memory.usage_in_bytes", "total_inactive_file"),
-        2: ("memory.max", "memory.current", "inactive_file"),
-    }
-    most, used, cached = names[version]
-    (tmp_path / most).parent.mkdir(exist_ok=True)
-    (tmp_path / most).write_text("1000\n")
-    (tmp_path / used).write_text("900\n")
-    ((tmp_path / used).parent / "memory.stat").write_text(f"anon 300\n{cached} 600\n")
-    monkeypatch.setattr(memory, "CGROUP", tmp_path)
-    assert memory.free_memory(torch.device("cpu")) == 700
-    (tmp_path / most).write_text("max\n")
-    assert memory.free_memory(torch.device("cpu")) > 1 << 20
-
-
-@pytest.mark.parametrize(
-    ("setting", "value"),
-    [("seed", -1), ("seed", 1 << 31), ("warmup", -2), ("validate_every", -1), ("batch", 0)],
-)
-def test_settings_out_of_range_are_named(setting, value):
-    with pytest.raises(ValueError, match=setting):
-        replace(CONFIG, **{setting: value})
-
-
-def test_blocks_compute_again_only_where_memory_asks_for_it():
-    config = TrainConfig(batch=8)
-    needed = estimate(MODELS["79m"], config, 73_442_256, 1, torch.device("cpu"))
-    assert plan_recomputed_blocks(needed, "auto", free=1 << 40) == 0
-    assert plan_recomputed_blocks(needed, "on", free=1 << 40) == 8
-    few = [plan_recomputed_blocks(needed, "auto", int(needed.total(n) / 0.899)) for n in range(9)]
-    # Computing one block again spares nothing: it needs the room while it does.
-    assert few == [0, 0, 2, 3, 4, 5, 6, 7, 8]
-    with pytest.raises(OutOfMemoryError, match="--checkpoint-activations auto"):
-        plan_recomputed_blocks(needed, "off", free=int(needed.total(8) / 0.89))
