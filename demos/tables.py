@@ -18,6 +18,7 @@ from gato_gym.envs.registry import registered, tasks
 from gato_gym.evaluation.scores import bootstrap_interval, normalize
 
 ROOT = Path(__file__).parents[1]
+RESULTS = ROOT / "benchmarks" / "results"
 SCORECARD = ROOT / "gato_gym" / "pretrained" / "scorecard.json"
 
 
@@ -134,6 +135,73 @@ def _environment_steps(card: Mapping[str, Any]) -> int:
     return card["steps_trained"] * card["hyperparameters"].get("action_repeat", 1)
 
 
+def bench_train() -> list[str]:
+    """Our training step beside the plain loop, as `benchmarks/bench_train.py` measured them."""
+    found = json.loads((RESULTS / "bench_train_cpu.json").read_text())
+    lines = table(
+        ("", "tokens/s", "plain loop", "ratio", "environment steps/s", "plain loop"),
+        ("utilisation", "peak memory", "plain loop", "padding", "waiting for data"),
+        ("patch network",),
+    )
+    for name, run in found.items():
+        steps, memory = run["env_steps"], run["memory_gb"]
+        lines += cells(
+            f"`{name}`",
+            f"{run['value']:,.0f}",
+            f"{run['reference']:,.0f}",
+            f"{run['ratio']:.2f}",
+            f"{steps['value']:.1f}",
+            f"{steps['reference']:.1f}",
+            f"{run['utilisation']['value']:.0%}",
+            f"{memory['value']:.1f} GB",
+            f"{memory['reference']:.1f} GB",
+            f"{run['padding']['value']:.1%}",
+            f"{run['loader_wait']['value']:.2%}",
+            f"{run['patch_network']:.1%}",
+        )
+    commands = [f"`{name}`: `{run['command']}`" for name, run in found.items()]
+    machine = next(iter(found.values()))["machine"]
+    return [*lines, "", f"On {machine}. {'; '.join(commands)}."]
+
+
+def savings() -> list[str]:
+    """What each saving of the step is worth."""
+    run = json.loads((RESULTS / "bench_train_cpu.json").read_text())["79m"]
+    lines = table(("", "tokens/s", "times the rung before", "share of the whole gain"))
+    for rung in run["savings"]["rungs"]:
+        lines += cells(
+            rung["name"],
+            f"{rung['tokens_per_second']:,.0f}",
+            f"{rung['gain']:.2f}",
+            f"{rung['share']:.0%}",
+        )
+    return lines
+
+
+def scaling() -> list[str]:
+    """What `benchmarks/scaling.py` computes."""
+    found = json.loads((RESULTS / "scaling.json").read_text())
+    lines = table(
+        ("size", "GPUs", "rows per GPU", "micro-batches", "memory per GPU", "computing"),
+        ("communicating", "tokens/s", "days"),
+    )
+    for size, by_gpus in found["speed"].items():
+        for gpus, pace in by_gpus.items():
+            room = found["memory"][size][gpus]
+            lines += cells(
+                f"`{size}`",
+                gpus,
+                room["rows"],
+                room["micro_batches"],
+                f"{room['total_gib']:.0f} GiB",
+                f"{pace['compute_ms']:,.0f} ms",
+                f"{pace['communication_ms']:,.0f} ms",
+                f"{pace['tokens_per_second']:,.0f}",
+                f"{pace['days']:.1f}",
+            )
+    return lines
+
+
 def table(*names: tuple[str, ...]) -> list[str]:
     """The head of a table."""
     columns = [name for group in names for name in group]
@@ -148,7 +216,9 @@ def cells(*values: Any) -> list[str]:
 TABLES: dict[str, dict[str, Callable[[], list[str]]]] = {
     "README.md": {"scores": scores},
     "docs/experts.md": {"learned": learned},
+    "docs/scaling.md": {"scaling": scaling},
     "docs/suite.md": {"domains": domains, "stacking": stacking, "held-out": held_out},
+    "docs/training_speed.md": {"bench-train": bench_train, "savings": savings},
 }
 
 
