@@ -47,7 +47,7 @@ def picture(results: Mapping[str, Any]) -> Figure:
     """A panel per number of episodes: the mean return of every evaluation, a line per run."""
     runs = results["runs"]
     numbers = sorted({run["episodes"] for run in runs})
-    figure = Figure(figsize=(3.6 * len(numbers), 3.0), dpi=120, layout="constrained")
+    figure = Figure(figsize=(3.4 * len(numbers) + 1, 3.0), dpi=120, layout="constrained")
     FigureCanvasAgg(figure)
     panels = figure.subplots(1, len(numbers), sharey=True, squeeze=False)[0]
     for panel, number in zip(panels, numbers, strict=True):
@@ -62,7 +62,10 @@ def picture(results: Mapping[str, Any]) -> Figure:
         panel.set_xlabel("steps", size=8)
         panel.tick_params(labelsize=7)
     panels[0].set_ylabel(f"{results['task']}: mean return", size=8)
-    panels[-1].legend(fontsize=7, loc="lower right")
+    # Each once, whatever panel it is in.
+    lines = {line.get_label(): line for panel in panels for line in panel.get_lines()}
+    lines = {label: line for label, line in lines.items() if not label.startswith("_")}
+    figure.legend(list(lines.values()), list(lines), fontsize=7, loc="outside right center")
     return figure
 
 
