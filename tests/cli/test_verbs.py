@@ -228,7 +228,7 @@ def test_a_video_that_cannot_be_written_is_named(fails, tmp_path):
 # bench
 
 
-@pytest.mark.parametrize("what", ["env", "data", "act", "train"])
+@pytest.mark.parametrize("what", ["env", "data", "act"])
 def test_bench_json(what, run_json):
     found = run_json(
         *("bench", what, "--task", "CartPole-v1", "--size", "tiny"),
