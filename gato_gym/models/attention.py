@@ -26,6 +26,10 @@ from torch.nn.attention.flex_attention import BlockMask, create_block_mask, flex
 
 logger = logging.getLogger(__name__)
 
+# Tokens times heads of a document up to which `ShortAttention` takes it: it then keeps less than
+# 8 KB per token and block.
+SHORT = 2048
+
 
 class Attention(Protocol):
     """Attention under one visibility."""
@@ -87,9 +91,63 @@ class DocumentAttention:
 
 def _causal(query: Tensor, key: Tensor, value: Tensor) -> Tensor:
     """Of one document: three times (L, H, K) -> (L, H, K)."""
+    if query.shape[0] * query.shape[1] <= SHORT:
+        attended: Tensor = ShortAttention.apply(query, key, value)
+        return attended
     query, key, value = (x.transpose(0, 1)[None] for x in (query, key, value))
     attended = functional.scaled_dot_product_attention(query, key, value, is_causal=True)
     return attended[0].transpose(0, 1)
+
+
+class ShortAttention(torch.autograd.Function):
+    """Causal attention of a short document: matrix products of blocks of queries and what they see.
+
+    PyTorch's fused kernel for CPUs computes the scores again in the backward pass; these are few
+    enough to keep, which is about a fifth faster at 308 tokens (`gato-gym bench train`).
+    """
+
+    BLOCK = 128
+
+    @staticmethod
+    def forward(ctx: Any, query: Tensor, key: Tensor, value: Tensor) -> Tensor:
+        """Three times (L, H, K) -> (L, H, K)."""
+        attended = torch.empty_like(query)
+        q, k, v, out = (x.transpose(0, 1) for x in (query, key, value, attended))
+        kept = []
+        for rows, seen in ShortAttention._blocks(len(query)):
+            scores = q[:, rows] @ k[:, seen].transpose(1, 2)
+            size = rows.stop - rows.start
+            future = scores.new_full((size, size), -torch.inf).triu_(1)
+            scores[:, :, rows].add_(future)
+            weights = scores.mul_(query.shape[2] ** -0.5).softmax(-1)
+            out[:, rows] = weights @ v[:, seen]
+            kept.append(weights)
+        ctx.save_for_backward(query, key, value, *kept)
+        return attended
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, Tensor, Tensor]:  # type: ignore[override]
+        """Gradients of all three."""
+        query, key, value, *kept = ctx.saved_tensors
+        found = torch.empty_like(query), torch.zeros_like(key), torch.zeros_like(value)
+        q, k, v, g = (x.transpose(0, 1) for x in (query, key, value, gradient))
+        by_query, by_key, by_value = (x.transpose(0, 1) for x in found)
+        blocks = ShortAttention._blocks(len(query))
+        for weights, (rows, seen) in zip(kept, blocks, strict=True):
+            by_weight = g[:, rows] @ v[:, seen].transpose(1, 2)
+            by_score = torch._softmax_backward_data(by_weight, weights, -1, weights.dtype)
+            by_score.mul_(query.shape[2] ** -0.5)
+            by_query[:, rows] = by_score @ k[:, seen]
+            by_key[:, seen] += by_score.transpose(1, 2) @ q[:, rows]
+            by_value[:, seen] += weights.transpose(1, 2) @ g[:, rows]
+        return found
+
+    @staticmethod
+    def _blocks(length: int) -> list[tuple[slice, slice]]:
+        """Rows of queries, and the keys up to the last of them."""
+        size = ShortAttention.BLOCK
+        starts = range(0, length, size)
+        return [(slice(i, min(i + size, length)), slice(0, min(i + size, length))) for i in starts]
 
 
 class FlexAttention:

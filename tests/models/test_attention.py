@@ -6,6 +6,7 @@ import torch
 from gato_gym.models.attention import (
     DocumentAttention,
     MaskedAttention,
+    ShortAttention,
     attention,
     document_lengths,
     query_attention,
@@ -43,6 +44,28 @@ def with_gradients(attend, inputs):
         return [attended]
     weights = torch.linspace(-1, 1, attended.numel()).view(attended.shape)
     return [attended, *torch.autograd.grad((attended * weights).sum(), inputs)]
+
+
+@pytest.mark.parametrize("length", [2, 127, 128, 129, 300])
+def test_short_documents_by_blocks_against_a_naive_reference(length):
+    inputs = leaves(rows=1, length=length)
+    mask = visible_mask(torch.zeros(1, length, dtype=torch.long))
+
+    def short(*heads_first):
+        documents = (x[0].transpose(0, 1) for x in heads_first)
+        return ShortAttention.apply(*documents).transpose(0, 1)[None]
+
+    found = with_gradients(short, inputs)
+    expected = with_gradients(lambda q, k, v: naive(q, k, v, mask), inputs)
+    for one, other in zip(found, expected, strict=True):
+        torch.testing.assert_close(one, other, rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.parametrize("short", [0, 20, 1 << 20])
+def test_documents_of_any_length(short, monkeypatch):
+    """By the fused kernel, by blocks, or some by each."""
+    monkeypatch.setattr("gato_gym.models.attention.SHORT", short)
+    test_every_kind_against_a_naive_reference("documents")
 
 
 @pytest.mark.filterwarnings("ignore:flex_attention called without torch.compile")
