@@ -80,7 +80,7 @@ RECIPES = {
     "muon-wsd": Recipe("Muon, WSD", {"optimizer": "muon", "schedule": "wsd"}),
     "no-depth": Recipe("AdamW, cosine, no stochastic depth", stochastic_depth=0.0),
     # As long as Muon takes: its steps are so much slower in this comparison.
-    "longer": Recipe("AdamW, cosine, 1.22 times the steps", length=1.22),
+    "longer": Recipe("AdamW, cosine, 1.33 times the steps", length=1.33),
     "no-clip": Recipe("AdamW, cosine, no clipping", {"clip": 0.0}),
 }
 

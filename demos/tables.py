@@ -197,7 +197,7 @@ def scaling() -> list[str]:
                 f"{pace['compute_ms']:,.0f} ms",
                 f"{pace['communication_ms']:,.0f} ms",
                 f"{pace['tokens_per_second']:,.0f}",
-                f"{pace['days']:.1f}",
+                f"{pace['days']:.2g}",
             )
     return lines
 

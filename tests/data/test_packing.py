@@ -1,6 +1,5 @@
 """Patches that stand in several places are kept once; arrays are filled up to few sizes."""
 
-
 import numpy as np
 import pytest
 
