@@ -14,6 +14,7 @@ from typing import Any
 
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
+from matplotlib.ticker import ScalarFormatter
 
 ROOT = Path(__file__).parents[1]
 RESULTS = ROOT / "benchmarks" / "results" / "recipes.json"
@@ -176,6 +177,8 @@ def draw(results: Mapping[str, Any]) -> Figure:
             left.plot(steps, losses, label=None if seed else text, **style)
             right.plot([step * pace(by_seed) for step in steps], losses, **style)
     left.set(xlabel="step", ylabel="held-out loss, nats per target", yscale="log")
+    left.yaxis.set_major_formatter(ScalarFormatter())
+    left.yaxis.set_minor_formatter(ScalarFormatter())
     right.set(xlabel="seconds of one core")
     for axes in (left, right):
         axes.grid(alpha=0.3, which="both")
