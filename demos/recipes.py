@@ -57,9 +57,15 @@ def steps_to(run: Run, loss: float) -> float | None:
     return first + (last - first) * (high - loss) / (high - low)
 
 
-def pace(by_seed: Mapping[int, Run]) -> float:
-    """Seconds per step; of the least disturbed of a recipe's runs."""
-    return min(run["step_seconds"] for run in by_seed.values())
+def pace(results: Mapping[str, Any], name: str) -> float:
+    """Seconds per step: the least disturbed run of all recipes whose steps do the same work."""
+
+    def work(recipe: str) -> tuple[Any, ...]:
+        about = results["recipes"][recipe]
+        return about["train"].get("optimizer"), about["stochastic_depth"]
+
+    same = (run for run in results["runs"] if work(run["recipe"]) == work(name))
+    return min(run["step_seconds"] for run in same)
 
 
 def recipes(results: Mapping[str, Any]) -> list[str]:
@@ -74,7 +80,7 @@ def recipes(results: Mapping[str, Any]) -> list[str]:
         shared = [seed for seed in by_seed if seed in base]
         gains = (final(by_seed[seed]) - final(base[seed]) for seed in shared)
         reached = [steps_to(by_seed[seed], final(base[seed])) for seed in shared]
-        ratio = pace(by_seed) / pace(base)
+        ratio = pace(results, name) / pace(results, "paper")
         lines += row(
             label(results, name),
             f"{by_seed[0]['rate']:g}",
@@ -175,7 +181,7 @@ def draw(results: Mapping[str, Any]) -> Figure:
             text = f"{label(results, name)}, rate {run['rate']:g}"
             style = {"color": f"C{number}", "linewidth": 1.3, "alpha": 0.4 if seed else 1}
             left.plot(steps, losses, label=None if seed else text, **style)
-            right.plot([step * pace(by_seed) for step in steps], losses, **style)
+            right.plot([step * pace(results, name) for step in steps], losses, **style)
     left.set(xlabel="step", ylabel="held-out loss, nats per target", yscale="log")
     left.yaxis.set_major_formatter(ScalarFormatter())
     left.yaxis.set_minor_formatter(ScalarFormatter())

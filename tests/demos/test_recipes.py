@@ -34,14 +34,14 @@ def run(recipe, rate, seed, losses, seconds=1.0):
 RESULTS = {
     "steps": 40,
     "recipes": {
-        "paper": {"label": "AdamW"},
-        "muon": {"label": "Muon"},
-        "never": {"label": "Not run"},
+        "paper": {"label": "AdamW", "train": {}, "stochastic_depth": 0.1},
+        "muon": {"label": "Muon", "train": {"optimizer": "muon"}, "stochastic_depth": 0.1},
+        "never": {"label": "Not run", "train": {}, "stochastic_depth": 0.1},
     },
     "runs": [
         run("muon", 2e-3, 0, [4, 3, 1.5, 1], seconds=1.5),
         run("muon", 2e-3, 1, [4, 3, 2, 1.75], seconds=1.2),
-        run("muon", 4e-3, 0, [5, 5, 5, 5]),
+        run("muon", 4e-3, 0, [5, 5, 5, 5], seconds=1.3),
         run("paper", 1e-3, 1, [4, 3, 2, 1.5]),
         run("paper", 1e-3, 0, [4, 3, 2.5, 2]),
     ],
