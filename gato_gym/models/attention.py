@@ -126,7 +126,7 @@ class ShortAttention(torch.autograd.Function):
         return attended
 
     @staticmethod
-    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, Tensor, Tensor]:  # type: ignore[override]
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, Tensor, Tensor]:  # type: ignore[override]  # one output
         """Gradients of all three."""
         query, key, value, *kept = ctx.saved_tensors
         found = torch.empty_like(query), torch.zeros_like(key), torch.zeros_like(value)
@@ -158,8 +158,8 @@ class FlexAttention:
     makes for a CPU gives wrong numbers.
     """
 
-    def __init__(self, mask: BlockMask) -> None:
-        self.mask = mask
+    def __init__(self, first_visible: Tensor) -> None:
+        self.first_visible, self.mask = first_visible, flex_mask(first_visible)
 
     def __call__(self, query: Tensor, key: Tensor, value: Tensor) -> Tensor:
         """See `Attention`; Q = C = L."""
@@ -175,7 +175,7 @@ class FlexAttention:
 
     def rows(self, index: Tensor) -> FlexAttention:
         """See `Attention`."""
-        raise NotImplementedError("on CUDA rows are not skipped: shapes stay as they are")
+        return FlexAttention(self.first_visible[index])
 
 
 @torch.compiler.disable(recursive=False)
@@ -205,7 +205,7 @@ def attention(first_visible: Tensor, kind: str | None = None) -> Attention:
         if lengths is not None:
             return DocumentAttention(lengths)
     if kind == "flex":
-        return FlexAttention(flex_mask(first_visible))
+        return FlexAttention(first_visible)
     return MaskedAttention(visible_mask(first_visible))
 
 

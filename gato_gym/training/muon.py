@@ -69,7 +69,7 @@ class MuonWithAdamW(torch.optim.Optimizer):
         return (group for group in self.param_groups if "parts" in group)
 
     @torch.no_grad()
-    def step(self, closure: None = None) -> None:  # type: ignore[override]
+    def step(self, closure: None = None) -> None:  # type: ignore[override]  # no closure
         """One update of every parameter that has a gradient."""
         for group in self._matrix_groups():
             by_shape: dict[torch.Size, list[Tensor]] = {}
@@ -107,7 +107,7 @@ class MuonWithAdamW(torch.optim.Optimizer):
 
 
 def _whole(x: Tensor) -> Tensor:
-    return x.full_tensor() if _sharded(x) else x  # type: ignore[attr-defined]
+    return x.full_tensor() if _sharded(x) else x  # type: ignore[attr-defined]  # a DTensor
 
 
 def _like(x: Tensor, other: Tensor) -> Tensor:
@@ -116,7 +116,7 @@ def _like(x: Tensor, other: Tensor) -> Tensor:
         return x
     from torch.distributed.tensor import distribute_tensor
 
-    mesh, placements = other.device_mesh, other.placements  # type: ignore[attr-defined]
+    mesh, placements = other.device_mesh, other.placements  # type: ignore[attr-defined]  # a DTensor
     return distribute_tensor(x, mesh, placements, src_data_rank=None)
 
 

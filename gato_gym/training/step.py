@@ -89,7 +89,7 @@ def backward(
     parts = []
     for index, (window, keep) in enumerate(zip(windows, keeps, strict=True)):
         if hasattr(model, "set_requires_gradient_sync"):  # ranks meet after the last one only
-            model.set_requires_gradient_sync(index == len(windows) - 1)  # type: ignore[operator]
+            model.set_requires_gradient_sync(index == len(windows) - 1)  # type: ignore[operator]  # FSDP2 adds it
         batch = to_device(window, device)
         if keep is not None:
             keep = keep.to(device, non_blocking=True)

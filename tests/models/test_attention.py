@@ -90,11 +90,12 @@ def test_document_lengths():
     assert isinstance(attention(first_visible(DOCUMENTS)), DocumentAttention)
 
 
+@pytest.mark.filterwarnings("ignore:flex_attention called without torch.compile")
 def test_rows_of_an_attention():
     first = first_visible(DOCUMENTS)
     index = torch.tensor([2, 0])
     inputs = [x.detach().transpose(1, 2) for x in leaves()]
-    for kind in ("documents", "masked"):
+    for kind in ("documents", "masked", "flex"):
         attend = attention(first, kind)
         some = attend.rows(index)(*(x[index] for x in inputs))
         torch.testing.assert_close(some, attend(*inputs)[index], rtol=0, atol=1e-6)
