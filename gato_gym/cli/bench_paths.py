@@ -10,6 +10,7 @@ import resource
 import statistics
 import sys
 import time
+from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from itertools import count
 from pathlib import Path
@@ -47,7 +48,7 @@ class StepFigures:
         return self.size - self.padding
 
 
-class TrainingPath:
+class TrainingPath(ABC):
     """One way to train. `step()` does one step, `facts()` tells about the process afterwards."""
 
     def __init__(self, workload: Workload, source: WindowSource) -> None:
@@ -81,9 +82,9 @@ class TrainingPath:
             how = "torch.cuda.max_memory_allocated"
         return {"batch": self.batch, "memory": memory, "measured_as": how}
 
+    @abstractmethod
     def _step(self, index: int) -> tuple[float, float]:
         """Train; (seconds without data, loss)."""
-        raise NotImplementedError
 
     def _window(self, index: int) -> Window:
         """The rows of a step."""
