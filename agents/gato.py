@@ -6,7 +6,6 @@ masked out. Beyond the context the oldest whole steps fall out, the prompt's fir
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -17,15 +16,7 @@ import torch
 from huggingface_hub import PyTorchModelHubMixin
 
 import gato_gym
-from gato_gym import envs
-from gato_gym.data.records import decode
-from gato_gym.envs.spaces import action_element
-from gato_gym.errors import (
-    InvalidObservationError,
-    PromptError,
-    UnknownTaskError,
-    UnsupportedSpaceError,
-)
+from gato_gym.agents.role import Role, find_prompt, find_space, find_spec
 from gato_gym.models.device import choose_device
 from gato_gym.models.gato import Gato
 from gato_gym.models.stream import TokenStreams
@@ -33,7 +24,7 @@ from gato_gym.tokenizers.text import TextTokenizer
 from gato_gym.tokenizers.timestep import StepTokenizer, TokenSequence
 from gato_gym.tokenizers.vocabulary import Vocabulary
 from gato_gym.training.bundle import Bundle, find_bundle, save_bundle
-from gato_gym.types import Episode, TaskSpec, flatten_observation
+from gato_gym.types import Episode, TaskSpec
 
 BUNDLED = Path(gato_gym.__file__).with_name("pretrained")
 
@@ -74,8 +65,7 @@ class GatoAgent(
         self.specs, self.prompts, self.text = dict(specs), dict(prompts or {}), text
         self.documents, self.checkpoint = dict(documents or {}), name
         self._random = torch.Generator().manual_seed(seed)
-        self._tokenizer: StepTokenizer | None = None
-        self._space: gym.Space | None = None
+        self._role: Role | None = None
         self._prompt: Episode | None = None
         self._prompt_stream: TokenStreams | None = None
         self._streams: TokenStreams | None = None
@@ -150,26 +140,21 @@ class GatoAgent(
                 trained on, e.g. another image size.
         """
         # Whatever fails below leaves an agent that asks for a reset, not one that mixes two tasks.
-        previous, self._tokenizer, self._streams = self._tokenizer, None, None
-        spec = self._spec(env_or_task)
-        self._space = None
-        if not isinstance(env_or_task, str):
-            self._space = getattr(env_or_task, "single_action_space", env_or_task.action_space)
-            self._check_vocabulary(env_or_task)
-        chosen = self._find_prompt(spec, prompt)
+        previous, self._role, self._streams = self._role, None, None
+        spec = find_spec(env_or_task, self.specs)
+        space = find_space(env_or_task, self.vocabulary)
+        chosen = find_prompt(spec, prompt, self.prompts)
         if previous is None or previous.spec != spec:
             self._prompt = self._prompt_stream = None
-            previous = StepTokenizer(spec, self.vocabulary, self.text)
-            if previous.tokens_per_step > self.config.context:
-                raise UnsupportedSpaceError(
-                    f"a step of {spec.id} takes {previous.tokens_per_step} tokens, these weights "
-                    f"see {self.config.context}: use a checkpoint with a larger context"
-                )
+            role = Role(spec, space, self.vocabulary, self.text, self.config.context)
+        else:
+            role = previous
+            role.space = space
         if chosen is None:
             self._prompt_stream = None
         elif chosen is not self._prompt or self._prompt_stream is None:
-            self._prompt_stream = self._prefill(previous, chosen)
-        self._prompt, self._tokenizer = chosen, previous
+            self._prompt_stream = self._prefill(role.tokenizer, chosen)
+        self._prompt, self._role = chosen, role
 
     def act(self, obs: Any, deterministic: bool = True) -> Any:
         """The next action for one environment, an element of its action space.
@@ -181,8 +166,8 @@ class GatoAgent(
         Raises:
             InvalidObservationError: a NaN, a wrong shape, a missing key.
         """
-        tokenizer = self._ready()
-        sequence = self._tokens(tokenizer, obs, self._streams.rows[0].steps if self._streams else 0)
+        role = self._ready()
+        sequence = role.read(obs, self._streams.rows[0].steps if self._streams else 0)
         if self._streams is None:
             self._streams = self._start(1)
         return self._decide(self._streams, [sequence], deterministic)[0]
@@ -205,8 +190,8 @@ class GatoAgent(
         Returns:
             The action, or stacked actions, and the state (changed in place) for the next call.
         """
-        tokenizer = self._ready()
-        observations, batched = self._split(tokenizer, observation)
+        role = self._ready()
+        observations, batched = role.split(observation)
         if state is None:
             state = self._start(len(observations))
         elif len(state.rows) != len(observations):
@@ -220,8 +205,7 @@ class GatoAgent(
             for row in np.flatnonzero(starts):
                 state.restart(int(row), self._prompt_stream)
         sequences = [
-            self._tokens(tokenizer, obs, row.steps)
-            for obs, row in zip(observations, state.rows, strict=True)
+            role.read(obs, row.steps) for obs, row in zip(observations, state.rows, strict=True)
         ]
         actions = self._decide(state, sequences, deterministic)
         return (np.stack(actions) if batched else actions[0]), state
@@ -243,19 +227,11 @@ class GatoAgent(
                 chosen = torch.multinomial(legal.softmax(-1), 1, generator=self._random)[:, 0]
             ids[:, number] = chosen.numpy() + low
             streams.act(ids[:, number])
-        return [self._to_space(action) for action in tokenizer.decode_action(ids)]
-
-    def _to_space(self, action: np.ndarray) -> Any:
-        """(A,) decoded numbers as an element of the environment's own action space."""
-        if self._space is not None:
-            # A plain environment may not be scaled to [-1, 1] as those of `gato_gym.make` are.
-            return action_element(self._space, action)
-        assert self._tokenizer is not None
-        is_scalar = self._tokenizer.spec.action.kind == "discrete" and len(action) == 1
-        return action[0] if is_scalar else action
+        role = self._ready()
+        return [role.action(row) for row in ids]
 
     def _start(self, rows: int) -> TokenStreams:
-        streams = TokenStreams(self.model, self._ready(), rows)
+        streams = TokenStreams(self.model, self._ready().tokenizer, rows)
         if self._prompt_stream is not None:
             for row in range(rows):
                 streams.restart(row, self._prompt_stream)
@@ -277,109 +253,7 @@ class GatoAgent(
         streams.rows[0].steps = 0
         return streams
 
-    # Checks
-
-    def _ready(self) -> StepTokenizer:
-        if self._tokenizer is None:
+    def _ready(self) -> Role:
+        if self._role is None:
             raise RuntimeError("call agent.reset(env) before the first action")
-        return self._tokenizer
-
-    def _spec(self, env_or_task: Any) -> TaskSpec:
-        if isinstance(env_or_task, str):
-            if env_or_task in self.specs:
-                return self.specs[env_or_task]
-            near = difflib.get_close_matches(env_or_task, self.specs, n=3, cutoff=0.4)
-            try:
-                return envs.task_spec(env_or_task)
-            except UnknownTaskError as error:
-                if near:
-                    raise UnknownTaskError(f"{error}; this agent was trained on {near}") from error
-                raise
-        spec = envs.task_spec(env_or_task)
-        known = self.specs.get(spec.id)
-        if known is None:
-            return spec
-        if (known.observations, known.action) != (spec.observations, spec.action):
-            raise InvalidObservationError(
-                f"{spec.id} observes {_describe(spec)}, but these weights were trained on "
-                f"{_describe(known)}: make the environment with its default settings"
-            )
-        return known
-
-    def _check_vocabulary(self, env: Any) -> None:
-        worn = _layer_with(env, "tokenizer")
-        if worn is not None and worn.tokenizer.vocabulary != self.vocabulary:
-            raise InvalidObservationError(
-                f"the environment tokenises for {worn.tokenizer.vocabulary}, this agent reads "
-                f"{self.vocabulary}: gato_gym.make(id, vocabulary=agent.vocabulary)"
-            )
-
-    def _find_prompt(self, spec: TaskSpec, prompt: str | Path | Episode | None) -> Episode | None:
-        if prompt is None:
-            return None
-        if prompt == "expert":
-            return self.prompts.get(spec.id)
-        if isinstance(prompt, str | Path):
-            if not Path(prompt).is_file():
-                raise PromptError(
-                    f'no prompt at {str(prompt)!r}: give "expert", None, an Episode or its file'
-                )
-            prompt = decode(Path(prompt).read_bytes(), str(prompt))
-        if prompt.task != spec.id:
-            raise PromptError(
-                f"the prompt shows {prompt.task}, the task is {spec.id}: give an episode of it, "
-                'prompt="expert" or None'
-            )
-        return prompt
-
-    def _tokens(self, tokenizer: StepTokenizer, obs: Any, step: int) -> TokenSequence:
-        if not _is_tokenized(tokenizer, obs):
-            return tokenizer.observe(obs, step)
-        empty = np.zeros((0, 16, 16, 3), np.uint8)
-        sequence = tokenizer.from_ids(np.asarray(obs["ids"]), obs.get("patches", empty))
-        expected = (tokenizer.observation_slots + 1, tokenizer.patches_per_step)
-        if (len(obs["ids"]), len(sequence.patches)) != expected:
-            raise InvalidObservationError(
-                f"{tokenizer.spec.id}: expected {expected[0]} ids and {expected[1]} patches, got "
-                f"{len(obs['ids'])} and {len(sequence.patches)}: reset the agent with this env"
-            )
-        return sequence
-
-    def _split(self, tokenizer: StepTokenizer, observation: Any) -> tuple[list[Any], bool]:
-        """A list of single observations, and whether they came stacked."""
-        flat = flatten_observation(observation)
-        if _is_tokenized(tokenizer, observation):
-            ranks = {"ids": 1}
-        else:
-            ranks = {item.key: len(item.shape) for item in tokenizer.spec.observations}
-        key, rank = next(iter(ranks.items()))
-        if key not in flat:
-            raise InvalidObservationError(
-                f"{tokenizer.spec.id}: observation has no {key!r}; it has {sorted(flat)}"
-            )
-        if np.ndim(flat[key]) == rank:
-            return [observation], False
-        count = len(flat[key])
-        if not isinstance(observation, Mapping):
-            return list(observation), True
-        return [{k: v[i] for k, v in flat.items()} for i in range(count)], True
-
-
-def _is_tokenized(tokenizer: StepTokenizer, obs: Any) -> bool:
-    raw_keys = {item.key for item in tokenizer.spec.observations}
-    return isinstance(obs, Mapping) and "ids" in obs and "ids" not in raw_keys
-
-
-def _describe(spec: TaskSpec) -> str:
-    leaves = ", ".join(f"{o.key}: {o.kind} {o.shape}" for o in spec.observations)
-    return f"{{{leaves}}} with {spec.action.kind} actions of {spec.action.size} numbers"
-
-
-def _layer_with(env: Any, attribute: str) -> Any:
-    """The outermost wrapper that has the attribute; of a vector environment, its first copy's."""
-    env = getattr(env, "envs", [env])[0]
-    while env is not None:
-        if attribute in vars(env):
-            return env
-        env = getattr(env, "env", None)
-    return None
+        return self._role

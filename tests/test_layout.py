@@ -33,6 +33,8 @@ LAYERS = {
     "gato_gym.models": 6,
     "gato_gym.training": 7,
     "gato_gym.agents.gato": 8,
+    "gato_gym.agents.role": 8,
+    "gato_gym.agents.explanation": 8,
     "gato_gym.evaluation": 9,
     "gato_gym.cli": 10,
     "gato_gym.testing": 11,

@@ -131,7 +131,7 @@ def test_the_prompt_is_read_and_its_absence_too(agent, tmp_path):
     def first_logits(prompt):
         agent.reset("CartPole-v1", prompt=prompt)
         streams = agent._start(1)
-        tokens = agent._tokenizer.observe(np.zeros(4, np.float32))
+        tokens = agent._role.tokenizer.observe(np.zeros(4, np.float32))
         return streams.observe([tokens])[0]
 
     expert = first_logits("expert")
