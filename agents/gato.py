@@ -6,7 +6,7 @@ masked out. Beyond the context the oldest whole steps fall out, the prompt's fir
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,11 +17,12 @@ from huggingface_hub import PyTorchModelHubMixin
 
 import gato_gym
 from gato_gym.agents.role import Role, find_prompt, find_space, find_spec
+from gato_gym.models.decode import Decoder
 from gato_gym.models.device import choose_device
 from gato_gym.models.gato import Gato
-from gato_gym.models.stream import TokenStreams
+from gato_gym.models.stream import Choose, TokenStreams, greedy
 from gato_gym.tokenizers.text import TextTokenizer
-from gato_gym.tokenizers.timestep import StepTokenizer, TokenSequence
+from gato_gym.tokenizers.timestep import StepTokenizer
 from gato_gym.tokenizers.vocabulary import Vocabulary
 from gato_gym.training.bundle import Bundle, find_bundle, save_bundle
 from gato_gym.types import Episode, TaskSpec
@@ -30,6 +31,8 @@ BUNDLED = Path(gato_gym.__file__).with_name("pretrained")
 
 # Share of the context that a prompt may take; what is left holds the episode's first steps.
 PROMPT_SHARE = 0.5
+
+Task = gym.Env | gym.vector.VectorEnv | str
 
 
 class GatoAgent(
@@ -64,11 +67,17 @@ class GatoAgent(
         self.vocabulary = Vocabulary(model.config.text_size)
         self.specs, self.prompts, self.text = dict(specs), dict(prompts or {}), text
         self.documents, self.checkpoint = dict(documents or {}), name
+        self.temperature = 1.0
+        """Of sampled actions."""
         self._random = torch.Generator().manual_seed(seed)
-        self._role: Role | None = None
-        self._prompt: Episode | None = None
-        self._prompt_stream: TokenStreams | None = None
+        self._decoder = Decoder(self.model)
+        self._roles: list[Role] = []
+        """One that all rows play, or with `_mixed` one for each row."""
+        self._mixed = False
+        self._prefilled: dict[str, tuple[Episode, TokenStreams]] = {}
+        """Task -> its demonstration, and a stream that has read it."""
         self._streams: TokenStreams | None = None
+        self._started = False
 
     # Loading and saving
 
@@ -123,13 +132,14 @@ class GatoAgent(
 
     def reset(
         self,
-        env_or_task: gym.Env | gym.vector.VectorEnv | str,
+        env_or_task: Task | Sequence[Task],
         prompt: str | Path | Episode | None = "expert",
     ) -> None:
         """Start an episode: learn the task's spec, forget the past, load a demonstration.
 
         Args:
-            env_or_task: an environment made by `gato_gym.make` or `gymnasium.make`, or a task id.
+            env_or_task: an environment made by `gato_gym.make` or `gymnasium.make`, a vector
+                environment, or a task id. Of a sequence of them `predict` plays the i-th in row i.
             prompt: "expert" for the checkpoint's own demonstration of the task (none where it has
                 none), an `Episode`, the path of a stored one, or None.
 
@@ -140,21 +150,24 @@ class GatoAgent(
                 trained on, e.g. another image size.
         """
         # Whatever fails below leaves an agent that asks for a reset, not one that mixes two tasks.
-        previous, self._role, self._streams = self._role, None, None
-        spec = find_spec(env_or_task, self.specs)
-        space = find_space(env_or_task, self.vocabulary)
-        chosen = find_prompt(spec, prompt, self.prompts)
-        if previous is None or previous.spec != spec:
-            self._prompt = self._prompt_stream = None
-            role = Role(spec, space, self.vocabulary, self.text, self.config.context)
-        else:
-            role = previous
-            role.space = space
-        if chosen is None:
-            self._prompt_stream = None
-        elif chosen is not self._prompt or self._prompt_stream is None:
-            self._prompt_stream = self._prefill(role.tokenizer, chosen)
-        self._prompt, self._role = chosen, role
+        previous, self._roles, self._started = self._roles, [], False
+        self._mixed = isinstance(env_or_task, list | tuple)
+        tasks: Sequence[Any] = env_or_task if self._mixed else [env_or_task]  # type: ignore[assignment, list-item]  # told apart above
+        if not len(tasks):
+            raise ValueError("no task: pass an environment, an id, or at least one of them")
+        roles = [self._role(task, previous) for task in tasks]
+        prompts = [find_prompt(role.spec, prompt, self.prompts) for role in roles]
+        kept = {role.spec.id for role in roles}
+        self._prefilled = {task: read for task, read in self._prefilled.items() if task in kept}
+        for role, chosen in zip(roles, prompts, strict=True):
+            read = self._prefilled.get(role.spec.id)
+            if chosen is None:
+                self._prefilled.pop(role.spec.id, None)
+            elif read is None or read[0] is not chosen:
+                self._prefilled[role.spec.id] = chosen, self._prefill(role.tokenizer, chosen)
+        if roles != previous:
+            self._streams = None
+        self._roles = roles
 
     def act(self, obs: Any, deterministic: bool = True) -> Any:
         """The next action for one environment, an element of its action space.
@@ -165,12 +178,21 @@ class GatoAgent(
 
         Raises:
             InvalidObservationError: a NaN, a wrong shape, a missing key.
+            NonFiniteError: the network's predictions are not finite.
         """
-        role = self._ready()
-        sequence = role.read(obs, self._streams.rows[0].steps if self._streams else 0)
+        role = self._ready()[0]
+        if self._mixed:
+            raise RuntimeError("the agent was reset for a batch of tasks: use agent.predict")
+        sequence = role.read(obs, self._streams.rows[0].steps if self._started else 0)  # type: ignore[union-attr]  # set when started
         if self._streams is None:
-            self._streams = self._start(1)
-        return self._decide(self._streams, [sequence], deterministic)[0]
+            self._streams = TokenStreams(self._decoder, [role.tokenizer])
+        if not self._started:
+            self._streams.restart(0, self._prompt_of(role))
+            self._started = True
+        self._streams.decoder = self._decoder  # a copied agent's streams come without one
+        ids = self._streams.decide([sequence], self._choose(deterministic))[0]
+        assert ids is not None
+        return role.action(ids)
 
     def predict(
         self,
@@ -182,78 +204,88 @@ class GatoAgent(
         """The contract of Stable-Baselines3's policies: batched, with explicit state.
 
         Args:
-            observation: of one environment, or stacked over a vector environment's.
+            observation: of one environment, or stacked over a vector environment's. After a reset
+                for several tasks a sequence of B observations, None for a row that waits.
             state: what the last call returned; None starts all episodes.
             episode_start: (B,) bool, which environments have just been reset.
             deterministic: see `act`.
 
         Returns:
-            The action, or stacked actions, and the state (changed in place) for the next call.
+            The action, stacked actions, or for several tasks a list of them; and the state (changed
+            in place) for the next call.
+
+        Raises:
+            InvalidObservationError, NonFiniteError: see `act`.
+            ValueError: a state of another number of environments.
         """
-        role = self._ready()
-        observations, batched = role.split(observation)
-        if state is None:
-            state = self._start(len(observations))
-        elif len(state.rows) != len(observations):
-            raise ValueError(
-                f"state is of {len(state.rows)} environments, observation of {len(observations)}"
-            )
+        roles = self._ready()
+        if self._mixed:
+            observations, batched = list(observation), True
         else:
-            starts = np.broadcast_to(
-                False if episode_start is None else episode_start, len(observations)
-            )
-            for row in np.flatnonzero(starts):
-                state.restart(int(row), self._prompt_stream)
+            observations, batched = roles[0].split(observation)
+            roles = roles * len(observations)
+        for name, count in (("roles", len(roles)), ("state", len(state.rows) if state else None)):
+            if count is not None and count != len(observations):
+                raise ValueError(
+                    f"{name} are of {count} environments, observations of {len(observations)}"
+                )
+        if state is None:
+            state = TokenStreams(self._decoder, [role.tokenizer for role in roles])
+            starts = np.ones(len(roles), bool)
+        else:
+            state.decoder = self._decoder
+            given = False if episode_start is None else episode_start
+            starts = np.broadcast_to(np.asarray(given, bool), len(roles))
+        for row in np.flatnonzero(starts).tolist():
+            state.restart(row, self._prompt_of(roles[row]))
         sequences = [
-            role.read(obs, row.steps) for obs, row in zip(observations, state.rows, strict=True)
+            None if obs is None else role.read(obs, row.steps)
+            for role, obs, row in zip(roles, observations, state.rows, strict=True)
         ]
-        actions = self._decide(state, sequences, deterministic)
+        decided = state.decide(sequences, self._choose(deterministic))
+        actions = [
+            None if ids is None else role.action(ids)
+            for role, ids in zip(roles, decided, strict=True)
+        ]
+        if self._mixed:
+            return actions, state
         return (np.stack(actions) if batched else actions[0]), state
 
-    def _decide(
-        self, streams: TokenStreams, sequences: list[TokenSequence], deterministic: bool
-    ) -> list[Any]:
-        """Decode one action per row, number by number (section 2.4)."""
-        tokenizer = streams.tokenizer
-        logits = streams.observe(sequences)
-        ids = np.empty((len(sequences), len(tokenizer.legal_ids)), np.int64)
-        for number, (low, high) in enumerate(tokenizer.legal_ids):
-            if number:
-                logits = streams.flush()
-            legal = logits[:, low:high].float().cpu()
-            if deterministic:
-                chosen = legal.argmax(-1)
-            else:
-                chosen = torch.multinomial(legal.softmax(-1), 1, generator=self._random)[:, 0]
-            ids[:, number] = chosen.numpy() + low
-            streams.act(ids[:, number])
-        role = self._ready()
-        return [role.action(row) for row in ids]
+    def _choose(self, deterministic: bool) -> Choose:
+        return greedy if deterministic else self._sample
 
-    def _start(self, rows: int) -> TokenStreams:
-        streams = TokenStreams(self.model, self._ready().tokenizer, rows)
-        if self._prompt_stream is not None:
-            for row in range(rows):
-                streams.restart(row, self._prompt_stream)
-        return streams
+    def _sample(self, logits: torch.Tensor, rows: list[int]) -> np.ndarray:
+        probabilities = (logits / self.temperature).softmax(-1).cpu()
+        drawn: np.ndarray = torch.multinomial(probabilities, 1, generator=self._random)[
+            :, 0
+        ].numpy()
+        return drawn
+
+    def _prompt_of(self, role: Role) -> TokenStreams | None:
+        read = self._prefilled.get(role.spec.id)
+        return None if read is None else read[1]
 
     def _prefill(self, tokenizer: StepTokenizer, prompt: Episode) -> TokenStreams:
         """A one-row stream of the prompt's first whole steps (section 2.3), shared by episodes."""
         room = int(self.config.context * PROMPT_SHARE)
         steps = min(len(prompt), max(1, room // tokenizer.tokens_per_step))
-        streams = TokenStreams(self.model, tokenizer, 1)
+        streams = TokenStreams(self._decoder, [tokenizer])
         ids, patches = tokenizer.observation_ids(
             {k: v[:steps] for k, v in prompt.observations.items()}
         )
-        actions = tokenizer.action_ids(prompt.actions[:steps])
-        for step in range(steps):
-            streams.observe([tokenizer.from_ids(ids[step], patches[step])])
-            for token in actions[step]:
-                streams.act(np.array([token]))
-        streams.rows[0].steps = 0
+        sequences = [tokenizer.from_ids(*step) for step in zip(ids, patches, strict=True)]
+        streams.teach(sequences, tokenizer.action_ids(prompt.actions[:steps]))
         return streams
 
-    def _ready(self) -> Role:
-        if self._role is None:
+    def _role(self, env_or_task: Task, previous: Sequence[Role]) -> Role:
+        spec = find_spec(env_or_task, self.specs)
+        space = find_space(env_or_task, self.vocabulary)
+        for role in previous:
+            if role.spec == spec and role.space == space:
+                return role
+        return Role(spec, space, self.vocabulary, self.text, self.config.context)
+
+    def _ready(self) -> list[Role]:
+        if not self._roles:
             raise RuntimeError("call agent.reset(env) before the first action")
-        return self._role
+        return self._roles

@@ -39,6 +39,10 @@ class PromptError(GatoGymError, ValueError):
     """A prompt that does not belong to the task, or is empty."""
 
 
+class NonFiniteError(GatoGymError, ArithmeticError):
+    """The network's predictions for an action are NaN or infinite; no action is made of them."""
+
+
 class TrainingError(GatoGymError, RuntimeError):
     """Training cannot go on, e.g. a non-finite loss; names the batch's episodes."""
 

@@ -1,21 +1,26 @@
 """Key/value cache over whole steps.
 
-A ring of `context` slots per row. Keys are stored with rotary positions applied, and attention does
-not care in which order slots stand, so sliding costs nothing: a slot is overwritten when its token
-has fallen out. What a token may see is one number, the first visible position; `StepWindow` is
-the rule that gives it.
+A ring of `context` slots and some slack per row. Keys are stored with rotary positions applied, and
+attention does not care in which order slots stand, so sliding costs nothing: a slot is overwritten
+when its token has fallen out. What a token may see is one number, the first visible position;
+`StepWindow` is the rule that gives it.
 
-Shapes: B rows, of which R are written, T new tokens, H heads, C slots, K key size.
+Shapes: B rows, of which R are written, N new tokens of all of them, T of one, H heads, C slots, K
+key size.
 """
 
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Sequence
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from gato_gym.config import ModelConfig
+
+ALIGNED = 8
 
 
 class StepWindow:
@@ -24,7 +29,8 @@ class StepWindow:
     def __init__(self, context: int) -> None:
         self.context = context
         self.length = 0
-        self._starts: deque[int] = deque()
+        self.starts: deque[int] = deque()
+        """First positions of the visible steps."""
 
     def begin_step(self, tokens: int) -> int:
         """Make room for a step of `tokens`; returns the first position that it may see.
@@ -34,16 +40,16 @@ class StepWindow:
         """
         if tokens > self.context:
             raise ValueError(f"a step of {tokens} tokens does not fit a context of {self.context}")
-        self._starts.append(self.length)
+        self.starts.append(self.length)
         self.length += tokens
-        while self.length - self._starts[0] > self.context:
-            self._starts.popleft()
-        return self._starts[0]
+        while self.length - self.starts[0] > self.context:
+            self.starts.popleft()
+        return self.starts[0]
 
     def copy(self) -> StepWindow:
         """An independent copy."""
         other = StepWindow(self.context)
-        other.length, other._starts = self.length, self._starts.copy()
+        other.length, other.starts = self.length, self.starts.copy()
         return other
 
 
@@ -53,7 +59,7 @@ class KeyValueCache:
     Args:
         config: of the model.
         rows: B.
-        slack: slots beyond the context: at least the tokens that one `extend` call appends, as the
+        slack: slots beyond the context: at least the tokens that one pass appends to a row, as the
             first of them may still see what the last of them pushes out.
     """
 
@@ -65,53 +71,83 @@ class KeyValueCache:
         device: torch.device | str = "cpu",
         dtype: torch.dtype = torch.float32,
     ) -> None:
-        self.capacity = config.context + slack
+        # Fused attention on a GPU wants rows of masks that are aligned.
+        self.heads, self.capacity = config.heads, -(-(config.context + slack) // ALIGNED) * ALIGNED
         shape = (config.layers, rows, config.heads, self.capacity, config.width // config.heads)
         self.keys = torch.zeros(shape, device=device, dtype=dtype)
         self.values = torch.zeros(shape, device=device, dtype=dtype)
         # Position of the token in each slot; -1 = empty.
         self.positions = torch.full((rows, self.capacity), -1, device=device)
-        self.length = torch.zeros(rows, dtype=torch.long, device=device)
+        self.lengths = np.zeros(rows, np.int64)
+        """Tokens of each row, those that were overwritten among them."""
 
-    def place(self, rows: Tensor, first_visible: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Take slots for T new tokens in each of some rows.
+    def __len__(self) -> int:
+        return len(self.lengths)
+
+    def append(self, rows: np.ndarray, counts: np.ndarray) -> np.ndarray:
+        """Positions (N,) of so many (R,) new tokens in each of some rows (R,), row after row."""
+        ends = np.cumsum(counts)
+        starts = self.lengths[rows] - ends + counts
+        self.lengths[rows] += counts
+        return np.repeat(starts, counts) + np.arange(ends[-1])
+
+    def used(self) -> int:
+        """Slots from the first one that hold all tokens of all rows."""
+        return int(min(self.lengths.max(), self.capacity))
+
+    def slots(self, rows: Tensor, positions: Tensor) -> Tensor:
+        """Where the keys of N tokens go in `write`: (N * H,) for their rows and positions (N,).
+
+        From now on they are seen at these positions.
+        """
+        slots = positions % self.capacity
+        self.positions[rows, slots] = positions
+        heads = torch.arange(self.heads, device=slots.device)
+        return ((rows[:, None] * self.heads + heads) * self.capacity + slots[:, None]).flatten()
+
+    def write(self, layer: int, slots: Tensor, keys: Tensor, values: Tensor) -> None:
+        """Store (N, H, K) keys and values of one layer at the places that `slots` gave."""
+        for table, new in ((self.keys, keys), (self.values, values)):
+            table[layer].flatten(0, 2).index_copy_(0, slots, new.flatten(0, 1).to(table.dtype))
+
+    def visible(self, rows: Tensor, positions: Tensor, first: Tensor, used: int) -> Tensor:
+        """(R, T, used) bool: which slots each token sees.
 
         Args:
-            rows: (R,) which rows.
-            first_visible: (R, T) the first position that each new token may see.
-
-        Returns:
-            positions (R, T), slots (R, T) and the mask (R, 1, T, C), True where a slot is visible.
+            rows: (R,).
+            positions, first: (R, T), of the tokens, and the first positions that they see.
+            used: see the method.
         """
-        tokens = first_visible.shape[1]
-        positions = self.length[rows, None] + torch.arange(tokens, device=rows.device)
-        slots = positions % self.capacity
-        self.positions[rows[:, None], slots] = positions
-        self.length[rows] += tokens
-        held = self.positions[rows, None, :]
-        mask = (held <= positions[:, :, None]) & (held >= first_visible[:, :, None])
-        return positions, slots, mask[:, None]
-
-    def write(
-        self, layer: int, rows: Tensor, slots: Tensor, keys: Tensor, values: Tensor
-    ) -> tuple[Tensor, Tensor]:
-        """Store (R, H, T, K) keys and values of one layer; returns all slots' (R, H, C, K)."""
-        where = (rows[:, None], slice(None), slots)
-        held = self.keys[layer], self.values[layer]
-        for table, new in zip(held, (keys, values), strict=True):
-            table[where] = new.transpose(1, 2).to(table.dtype)
-        if len(rows) == len(self.length):
-            return held
-        return held[0][rows], held[1][rows]
+        held = self.positions[rows, None, :used]
+        return (held <= positions[:, :, None]) & (held >= first[:, :, None])
 
     def copy_row(self, row: int, source: KeyValueCache) -> None:
-        """Make `row` a copy of a one-row cache: starts an episode from a shared prompt."""
-        self.keys[:, row] = source.keys[:, 0]
-        self.values[:, row] = source.values[:, 0]
-        self.positions[row] = source.positions[0]
-        self.length[row] = source.length[0]
+        """Make `row` a copy of a one-row cache: it starts from a prompt.
+
+        Raises:
+            ValueError: the source has turned and is of another capacity, or is longer than this.
+        """
+        held = min(int(source.lengths[0]), source.capacity)
+        turned = source.lengths[0] > source.capacity and source.capacity != self.capacity
+        if turned or held > self.capacity:
+            raise ValueError(
+                f"{source.lengths[0]} tokens of {source.capacity} slots do not fit {self.capacity}"
+            )
+        self.clear_row(row)
+        self.keys[:, row, :, :held] = source.keys[:, 0, :, :held]
+        self.values[:, row, :, :held] = source.values[:, 0, :, :held]
+        self.positions[row, :held] = source.positions[0, :held]
+        self.lengths[row] = source.lengths[0]
 
     def clear_row(self, row: int) -> None:
         """Forget a row's tokens."""
         self.positions[row] = -1
-        self.length[row] = 0
+        self.lengths[row] = 0
+
+    def shorten(self, rows: Sequence[int], lengths: np.ndarray) -> None:
+        """Take the newest tokens back, at most `slack` of them: the rows have `lengths` again."""
+        index = list(rows)
+        self.lengths[index] = lengths
+        kept = torch.as_tensor(lengths, device=self.positions.device)[:, None]
+        held = self.positions[index]
+        self.positions[index] = held.masked_fill(held >= kept, -1)

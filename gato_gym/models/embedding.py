@@ -1,5 +1,8 @@
 """Tokens -> vectors: id table, patch network, local and patch positions (section 2.2, appendix C).
 
+With `ModelConfig.parallel_actions` an action token says only that an action stands there: its id
+counts for nothing, so predictions depend on observations alone (appendix G).
+
 Shapes: L tokens, P patch marks, U distinct patches, D width.
 """
 
@@ -10,7 +13,7 @@ from torch.nn import functional
 
 from gato_gym.config import ModelConfig
 from gato_gym.tokenizers.image import POSITION_BINS
-from gato_gym.tokenizers.timestep import LOCAL_ROWS
+from gato_gym.tokenizers.timestep import ACTION_ROW, LOCAL_ROWS
 from gato_gym.tokenizers.vocabulary import PATCH, Vocabulary
 
 # Cells per side of the grid on which the residual block works.
@@ -40,8 +43,9 @@ class PatchNetwork(nn.Module):
 
     def forward(self, patches: Tensor) -> Tensor:
         """(U, 16, 16, 3) uint8 -> (U, D). Pixels go to [-1, 1], then are divided by 4 (2.1)."""
-        x = (patches.to(self.stem.weight.dtype) / 127.5 - 1.0) / 4.0
-        x = self.stem(x.movedim(-1, 1))
+        # In float32 also where the weights are bfloat16, which would blur them by a grey level.
+        x = (patches.float() / 127.5 - 1.0) / 4.0
+        x = self.stem(x.to(self.stem.weight.dtype).movedim(-1, 1))
         y = self.conv1(functional.gelu(self.norm1(x)))
         x = x + self.conv2(functional.gelu(self.norm2(y)))
         return self.project(self.squeeze(x).flatten(1))
@@ -52,6 +56,7 @@ class Embedding(nn.Module):
 
     def __init__(self, config: ModelConfig) -> None:
         super().__init__()
+        self.parallel_actions = config.parallel_actions
         self.ids = nn.Embedding(Vocabulary(config.text_size).size, config.width)
         self.local = nn.Embedding(LOCAL_ROWS, config.width)
         self.rows = nn.Embedding(POSITION_BINS, config.width)
@@ -83,6 +88,8 @@ class Embedding(nn.Module):
         """
         # The table is small for the output; times sqrt(D) it has the residual stream's scale.
         x = self.ids(ids.clamp(min=0)) * self.ids.embedding_dim**0.5
+        if self.parallel_actions:
+            x = x.masked_fill((local == ACTION_ROW).unsqueeze(-1), 0.0)
         if len(pixels):
             if marks is None:
                 marks = (ids == PATCH).flatten().nonzero().squeeze(1)

@@ -14,7 +14,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from functools import partial
 from typing import Any
 
 import torch
@@ -23,15 +22,12 @@ from torch.nn import functional
 from torch.utils.checkpoint import checkpoint
 
 from gato_gym.config import ModelConfig
-from gato_gym.models.attention import Attention, MaskedAttention, attention, query_attention
-from gato_gym.models.cache import KeyValueCache
+from gato_gym.models.attention import Attention, attention, query_attention
 from gato_gym.models.embedding import Embedding
 from gato_gym.models.loss import TargetLosses, target_losses
 from gato_gym.tokenizers.vocabulary import BINS, Vocabulary
 
 ROTARY_BASE = 10_000.0
-
-Store = Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]
 
 
 def rotary_angles(positions: Tensor, key_size: int) -> tuple[Tensor, Tensor]:
@@ -85,7 +81,6 @@ class Block(nn.Module):
         angles: tuple[Tensor, Tensor],
         attend: Attention,
         queries: Tensor | None = None,
-        store: Store | None = None,
         keep: Tensor | None = None,
     ) -> Tensor:
         """(B, L, D) -> (B, L, D), or (B, Q, D) at the positions `queries` (B, Q) where given.
@@ -95,7 +90,6 @@ class Block(nn.Module):
             angles: of every position, see `rotary_angles`.
             attend: attention of all positions, or of the queries where given.
             queries: where the result is wanted.
-            store: keeps the new keys and values and returns all that can be attended to.
             keep: (B, 2), what each sub-layer's output is multiplied with in each row.
         """
 
@@ -108,8 +102,6 @@ class Block(nn.Module):
             key, value = self.key_value(normed).chunk(2, dim=-1)
             key, value = rotate(self._heads(key), cos, sin), self._heads(value)
             key, value = key.transpose(1, 2), value.transpose(1, 2)
-            if store is not None:
-                key, value = store(key, value)
             if wanted is not None:
                 normed = _take(normed, wanted)
                 cos, sin = (
@@ -252,7 +244,7 @@ class Gato(nn.Module):
         for layer, block in enumerate(self.blocks):
             asked, see = (None, attend) if layer < len(self.blocks) - 1 else (queries, last)
             kept = None if keep is None else keep[:, layer]
-            x = self._run(layer, block, x, angles, see, asked, None, kept)
+            x = self._run(layer, block, x, angles, see, asked, kept)
         x = self.norm(x)
         if targets is None:
             return self.logits(x)
@@ -262,35 +254,3 @@ class Gato(nn.Module):
         if layer < self.recomputed_blocks and torch.is_grad_enabled():
             return checkpoint(block, *args, use_reentrant=False, preserve_rng_state=False)
         return block(*args)
-
-    @torch.inference_mode()
-    def extend(
-        self,
-        cache: KeyValueCache,
-        rows: Tensor,
-        ids: Tensor,
-        local: Tensor,
-        patches: Tensor,
-        pixels: Tensor,
-        positions: Tensor,
-        first_visible: Tensor,
-    ) -> Tensor:
-        """Append T tokens to R rows of the cache, changed in place; logits (R, V) after the last.
-
-        Args:
-            cache: of this model.
-            rows: (R,) int64, which rows, ascending.
-            ids, local: (R, T) int64.
-            patches, pixels, positions: distinct patches and where they stand, see `Embedding`.
-            first_visible: (R, T) int64, the first position each token may see.
-        """
-        x = self.embedding(ids, local, patches, pixels, positions)
-        index, slots, mask = cache.place(rows, first_visible)
-        angles = rotary_angles(index, self.config.width // self.config.heads)
-        attend = MaskedAttention(mask)
-        for layer, block in enumerate(self.blocks[:-1]):
-            x = block(x, angles, attend, store=partial(cache.write, layer, rows, slots))
-        last = torch.full((len(ids), 1), ids.shape[1] - 1, device=ids.device)
-        store = partial(cache.write, len(self.blocks) - 1, rows, slots)
-        x = self.blocks[-1](x, angles, MaskedAttention(mask[:, :, -1:]), last, store)
-        return self.logits(self.norm(x[:, 0]))

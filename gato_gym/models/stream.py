@@ -1,126 +1,307 @@
-"""Token streams that grow step by step: what acting keeps per row, on top of model and cache.
+"""Token streams that grow step by step: what acting keeps per row, on top of network and cache.
 
-A row is a stream of whole steps: a prompt's, then the episode's. The last action token of a step is
-fed together with the next observation, so a step of a one-number action costs one forward pass.
+A row is a stream of whole steps: a prompt's, then the episode's. Rows may be of different tasks and
+their episodes end independently. The last action token of a step is fed together with the next
+observation, so a step of a one-number action costs one pass.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from gato_gym.models.cache import KeyValueCache, StepWindow
-from gato_gym.models.gato import Gato
+from gato_gym.errors import NonFiniteError
+from gato_gym.models.cache import StepWindow
+from gato_gym.models.decode import Decoder, Feed
 from gato_gym.tokenizers.image import acting_positions
 from gato_gym.tokenizers.timestep import ACTION_ROW, StepTokenizer, TokenSequence
 
+Choose = Callable[[Tensor, list[int]], np.ndarray]
+"""Of (G, n) logits of the legal values of G rows, and these rows: the (G,) chosen values."""
 
-@dataclass
-class _Row:
-    window: StepWindow
-    visible: int = 0
-    pending: list[tuple[int, int]] = field(default_factory=list)
-    """Action ids not fed yet, each with the first position it may see."""
-    steps: int = 0
+
+def greedy(logits: Tensor, rows: list[int]) -> np.ndarray:
+    """The most likely values."""
+    chosen: np.ndarray = logits.argmax(-1).cpu().numpy()
+    return chosen
+
+
+@dataclass(frozen=True)
+class Look:
+    """What one row would do, and where its predictions look (of A action numbers).
+
+    ids         (A,) the most likely ids
+    logits      A times (n,) float32, of the legal ids
+    attention   A times (L, H, N) float32, of the token that predicts it, for each block and head
+    positions   A times (N,) int64, the position in the stream of each token that is looked at
+    starts      positions of the first tokens of the visible steps, the current one last
+    prompt      tokens of the prompt: positions below are the prompt's
+    """
+
+    ids: np.ndarray
+    logits: tuple[np.ndarray, ...]
+    attention: tuple[np.ndarray, ...]
+    positions: tuple[np.ndarray, ...]
+    starts: tuple[int, ...]
+    prompt: int
 
 
 class TokenStreams:
-    """B streams of one task. Positions, caches and windows are per row; episodes end independently.
+    """B streams. Positions, caches and windows are per row.
+
+    Copies and pickles leave the network out: `decoder` has to be set again.
 
     Args:
-        model: in eval mode.
-        tokenizer: of the task.
-        rows: B.
+        decoder: the network.
+        tokenizers: of each row's task.
     """
 
-    def __init__(self, model: Gato, tokenizer: StepTokenizer, rows: int) -> None:
-        self.model, self.tokenizer = model, tokenizer
-        self.device = next(model.parameters()).device
-        slack = tokenizer.tokens_per_step + 1
-        self.cache = KeyValueCache(model.config, rows, slack, self.device)
-        self.rows = [_Row(StepWindow(model.config.context)) for _ in range(rows)]
+    def __init__(self, decoder: Decoder, tokenizers: Sequence[StepTokenizer]) -> None:
+        self.decoder, self.tokenizers = decoder, list(tokenizers)
+        slack = max(tokenizer.tokens_per_step for tokenizer in tokenizers) + 1
+        self.cache = decoder.new_cache(len(self.tokenizers), slack)
+        self.rows = [_Row(StepWindow(decoder.config.context)) for _ in tokenizers]
+
+    def __getstate__(self) -> dict[str, Any]:
+        return self.__dict__ | {"decoder": None}
 
     def restart(self, row: int, prompt: TokenStreams | None = None) -> None:
         """Forget a row's stream; start it from a one-row stream that holds a prompt, if given."""
         if prompt is None:
             self.cache.clear_row(row)
-            self.rows[row] = _Row(StepWindow(self.model.config.context))
+            self.rows[row] = _Row(StepWindow(self.decoder.config.context))
             return
-        source = prompt.rows[0]
         self.cache.copy_row(row, prompt.cache)
-        self.rows[row] = _Row(source.window.copy(), source.visible, list(source.pending))
+        self.rows[row] = prompt.rows[0].copy()
 
-    def observe(self, observations: list[TokenSequence]) -> Tensor:
-        """Feed each row its pending action ids and a new observation; logits (B, V) after it."""
-        logits: Tensor | None = None
-        lengths = [len(r.pending) + len(o) for r, o in zip(self.rows, observations, strict=True)]
-        # Rows differ in length where one has just restarted, or where text varies.
-        for length in sorted(set(lengths)):
-            group = [i for i, value in enumerate(lengths) if value == length]
-            part = self._observe(group, [observations[i] for i in group])
-            if len(group) == len(lengths):
-                return part
-            if logits is None:
-                logits = part.new_empty(len(lengths), part.shape[1])
-            logits[group] = part
-        assert logits is not None
-        return logits
+    def teach(self, sequences: Sequence[TokenSequence], actions: np.ndarray) -> None:
+        """Feed a one-row stream whole steps of a demonstration, all at once.
 
-    def _observe(self, group: list[int], observations: list[TokenSequence]) -> Tensor:
-        ids, local, visible = [], [], []
-        for index, sequence in zip(group, observations, strict=True):
-            row = self.rows[index]
-            action = self.tokenizer.spec.action.size
-            row.visible = row.window.begin_step(len(sequence) + action)
-            row.steps += 1
-            fed = [token for token, _ in row.pending]
-            ids.append([*fed, *sequence.ids])
-            local.append([ACTION_ROW] * len(fed) + [*sequence.local])
-            visible.append([first for _, first in row.pending] + [row.visible] * len(sequence))
-            row.pending = []
-        patches = np.concatenate([sequence.patches for sequence in observations])
-        positions = acting_positions(np.concatenate([s.intervals for s in observations]))
-        return self._extend(group, ids, local, visible, patches, positions)
+        Args:
+            sequences: its observations.
+            actions: (T, A) ids.
+        """
+        row, tokens = self.rows[0], []
+        for sequence, ids in zip(sequences, actions.tolist(), strict=True):
+            tokens.append(row.observe(sequence, len(ids)))
+            row.act(ids)
+        # The last action is fed with the first observation of the episode.
+        joined = _Tokens(*(np.concatenate(parts) for parts in zip(*tokens, strict=True)))
+        self._run([0], [joined], sequences)
+        row.steps, row.prompt = 0, row.window.length
 
-    def act(self, ids: np.ndarray) -> None:
-        """Append one action id (B,) to every row; it is fed later."""
-        for row, token in zip(self.rows, ids, strict=True):
-            row.pending.append((int(token), row.visible))
+    def decide(
+        self, sequences: Sequence[TokenSequence | None], choose: Choose = greedy
+    ) -> list[np.ndarray | None]:
+        """Feed observations and decode an action for each, number by number (section 2.4).
 
-    def flush(self) -> Tensor:
-        """Feed the pending action ids, as many in every row; logits (B, V) after them."""
-        ids = [[token for token, _ in row.pending] for row in self.rows]
-        visible = [[first for _, first in row.pending] for row in self.rows]
-        for row in self.rows:
-            row.pending = []
-        local = [[ACTION_ROW] * len(row) for row in ids]
-        none = np.zeros((0, 16, 16, 3), np.uint8)
-        return self._extend(
-            list(range(len(ids))), ids, local, visible, none, np.zeros((0, 2), np.int64)
-        )
+        A network of parallel actions predicts all numbers in the pass of the observation.
 
-    def _extend(
+        Args:
+            sequences: of each row; None leaves a row as it is.
+            choose: picks among the legal values.
+
+        Returns:
+            (A,) ids of each row that has an observation.
+
+        Raises:
+            NonFiniteError: logits are not finite.
+        """
+        return self._decide(sequences, choose, None)
+
+    def look(self, sequences: Sequence[TokenSequence]) -> list[Look]:
+        """What each row would do greedily, and where it looks; the streams stay as they are."""
+        rows, lengths = [row.copy() for row in self.rows], self.cache.lengths.copy()
+        everyone = list(range(len(rows)))
+        logits: list[list[np.ndarray]] = [[] for _ in rows]
+
+        def choose(of: Tensor, group: list[int]) -> np.ndarray:
+            for row, values in zip(group, of.cpu().numpy(), strict=True):
+                logits[row].append(values)
+            return greedy(of, group)
+
+        passes: list[_Attention] = []
+        try:
+            ids = self._decide(sequences, choose, passes)
+            starts = [tuple(row.window.starts) for row in self.rows]
+        finally:
+            self.rows = rows
+            self.cache.shorten(everyone, lengths)
+        looks = []
+        for row in everyone:
+            found = [one.of(row, number) for number, one in _numbered(passes, logits[row])]
+            taken = ids[row]
+            assert taken is not None
+            attention, positions = zip(*found, strict=True)
+            looks.append(
+                Look(taken, tuple(logits[row]), attention, positions, starts[row], rows[row].prompt)
+            )
+        return looks
+
+    def _decide(
         self,
-        group: list[int],
-        ids: list[list[int]],
-        local: list[list[int]],
-        visible: list[list[int]],
-        patches: np.ndarray,
-        positions: np.ndarray,
-    ) -> Tensor:
-        def tensor(values: object) -> Tensor:
-            return torch.as_tensor(np.asarray(values, np.int64), device=self.device)
+        sequences: Sequence[TokenSequence | None],
+        choose: Choose,
+        attention: list[_Attention] | None,
+    ) -> list[np.ndarray | None]:
+        given = {row: sequence for row, sequence in enumerate(sequences) if sequence is not None}
+        rows, numbers = list(given), {row: len(self.tokenizers[row].legal_ids) for row in given}
+        at_once = getattr(self.decoder.config, "parallel_actions", False)
+        chosen: list[list[int]] = [[] for _ in sequences]
+        tokens = [self.rows[row].observe(given[row], numbers[row], at_once) for row in rows]
+        wanted = max(numbers.values()) if at_once else 1
+        states = self._run(rows, tokens, list(given.values()), wanted, attention)
+        for number in range(max(numbers.values())):
+            if number:
+                rows = [row for row in rows if number < numbers[row]]
+            if number and not at_once:
+                tokens = [self.rows[row].take_pending() for row in rows]
+                states = self._run(rows, tokens, attention=attention)
+            for (low, high), group in self._by_range(rows, number).items():
+                asked = self._asked(states, list(given) if at_once else rows, group, number)
+                logits = self.decoder.logits(asked, low, high)
+                values = choose(logits, group)
+                self._check(logits, group, number)
+                for row, value in zip(group, values.tolist(), strict=True):
+                    chosen[row].append(value + low)
+                    self.rows[row].act([value + low], fed=at_once and number + 1 < numbers[row])
+        return [np.array(ids, np.int64) if row in given else None for row, ids in enumerate(chosen)]
 
-        return self.model.extend(
-            self.cache,
-            tensor(group),
-            tensor(ids),
-            tensor(local),
-            torch.as_tensor(np.ascontiguousarray(patches), device=self.device),
-            torch.arange(len(patches), device=self.device),
-            tensor(positions),
-            tensor(visible),
-        )
+    def _asked(self, states: Tensor, rows: list[int], group: list[int], number: int) -> Tensor:
+        """(G, D) of (R, W, D): what predicts an action number of some rows."""
+        if getattr(self.decoder.config, "parallel_actions", False):
+            # The last A of the W states are the row's.
+            sizes = [len(self.tokenizers[row].legal_ids) for row in group]
+            columns = [states.shape[1] - size + number for size in sizes]
+            return states[[rows.index(row) for row in group], columns]
+        if len(group) == len(rows):
+            return states[:, 0]
+        return states[[rows.index(row) for row in group], 0]
+
+    def _by_range(self, rows: list[int], number: int) -> dict[tuple[int, int], list[int]]:
+        """Rows by the range of legal ids of an action number."""
+        groups: dict[tuple[int, int], list[int]] = {}
+        for row in rows:
+            low, high = self.tokenizers[row].legal_ids[number].tolist()
+            groups.setdefault((low, high), []).append(row)
+        return groups
+
+    def _check(self, logits: Tensor, group: list[int], number: int) -> None:
+        finite = logits.isfinite().all(-1)
+        if not finite.all():
+            row = group[int(finite.int().argmin())]
+            raise NonFiniteError(
+                f"{self.tokenizers[row].spec.id}: the predictions of action number {number} at "
+                f"step {self.rows[row].steps - 1} are not finite: the weights are damaged, or their"
+                ' number format is too small for them; load them with precision="float32"'
+            )
+
+    def _run(
+        self,
+        rows: list[int],
+        tokens: Sequence[_Tokens],
+        sequences: Sequence[TokenSequence] = (),
+        wanted: int = 1,
+        attention: list[_Attention] | None = None,
+    ) -> Tensor:
+        """One pass over the new tokens of some rows; (R, W, D)."""
+        counts = np.array([len(one.ids) for one in tokens])
+        joined = [np.concatenate(parts) for parts in zip(*tokens, strict=True)]
+        images = [sequence for sequence in sequences if len(sequence.patches)]
+        pictures = {}
+        if images:
+            intervals = np.concatenate([sequence.intervals for sequence in images])
+            pictures["patches"] = np.concatenate([sequence.patches for sequence in images])
+            pictures["places"] = acting_positions(intervals)
+        feed = Feed(np.array(rows), counts, *joined, **pictures, wanted=wanted)
+        if attention is None:
+            return self.decoder.run(self.cache, feed)
+        weights: list[Tensor] = []
+        states = self.decoder.run(self.cache, feed, weights)
+        # (R, W, L, H, C)
+        found = torch.stack(weights).permute(1, 3, 0, 2, 4).cpu().numpy()
+        held = self.cache.positions[rows, : found.shape[-1]].cpu().numpy()
+        attention.append(_Attention(rows, found, held))
+        return states
+
+
+class _Tokens(NamedTuple):
+    """(T,) ids, rows of the local position table, and the first positions they see."""
+
+    ids: np.ndarray
+    local: np.ndarray
+    first: np.ndarray
+
+
+@dataclass
+class _Row:
+    """One stream's bookkeeping."""
+
+    window: StepWindow
+    visible: int = 0
+    """First position that the current step sees."""
+    pending: list[tuple[int, int]] = field(default_factory=list)
+    """Action ids not fed yet, each with the first position it may see."""
+    steps: int = 0
+    """Of the episode, without the prompt's."""
+    prompt: int = 0
+    """Tokens of the prompt."""
+
+    def copy(self) -> _Row:
+        return replace(self, window=self.window.copy(), pending=list(self.pending))
+
+    def observe(self, sequence: TokenSequence, numbers: int, at_once: bool = False) -> _Tokens:
+        """What to feed: pending action ids, the observation, and with `at_once` placeholders for
+        all numbers of the action but the last."""
+        before = self.take_pending()
+        self.visible = self.window.begin_step(len(sequence) + numbers)
+        self.steps += 1
+        ids, local = [before.ids, sequence.ids], [before.local, sequence.local]
+        if at_once:
+            ids.append(np.zeros(numbers - 1, np.int64))
+            local.append(np.full(numbers - 1, ACTION_ROW))
+        first = np.full(sum(map(len, ids)), self.visible)
+        first[: len(before.first)] = before.first
+        return _Tokens(np.concatenate(ids), np.concatenate(local), first)
+
+    def act(self, ids: Sequence[int], fed: bool = False) -> None:
+        """Append action ids, unless placeholders stand for them; they are fed later."""
+        if not fed:
+            self.pending += [(token, self.visible) for token in ids]
+
+    def take_pending(self) -> _Tokens:
+        """The action ids that are not fed yet; the caller feeds them."""
+        pending, self.pending = np.array(self.pending, np.int64).reshape(-1, 2), []
+        return _Tokens(pending[:, 0], np.full(len(pending), ACTION_ROW), pending[:, 1])
+
+
+@dataclass
+class _Attention:
+    """Of one pass: (R, W, L, H, C) weights of its rows, and the positions (R, C) in the slots."""
+
+    rows: list[int]
+    weights: np.ndarray
+    held: np.ndarray
+
+    def of(self, row: int, column: int) -> tuple[np.ndarray, np.ndarray]:
+        """(L, H, N) weights and (N,) positions of what one token sees, in order."""
+        place = self.rows.index(row)
+        weights, held = self.weights[place, column], self.held[place]
+        order = np.argsort(held)
+        order = order[weights[..., order].max(axis=(0, 1)) > 0]
+        return weights[..., order], held[order]
+
+
+def _numbered(passes: list[_Attention], numbers: Sequence[Any]) -> Iterator[tuple[int, _Attention]]:
+    """For each action number the column and the pass that predicts it."""
+    width = passes[0].weights.shape[1]
+    for number in range(len(numbers)):
+        if width > 1 or len(passes) == 1:
+            yield width - len(numbers) + number, passes[0]
+        else:
+            yield 0, passes[number]

@@ -21,6 +21,7 @@ from gato_gym.errors import (
     UnsupportedSpaceError,
 )
 from gato_gym.models.gato import Gato
+from gato_gym.models.stream import TokenStreams, greedy
 from gato_gym.tokenizers.vocabulary import Vocabulary
 from gato_gym.types import Episode
 
@@ -130,9 +131,17 @@ def test_sampling_never_leaves_the_legal_ids_and_varies(agent):
 def test_the_prompt_is_read_and_its_absence_too(agent, tmp_path):
     def first_logits(prompt):
         agent.reset("CartPole-v1", prompt=prompt)
-        streams = agent._start(1)
-        tokens = agent._role.tokenizer.observe(np.zeros(4, np.float32))
-        return streams.observe([tokens])[0]
+        seen = []
+
+        def choose(logits, rows):
+            seen.append(logits)
+            return greedy(logits, rows)
+
+        role = agent._roles[0]
+        streams = TokenStreams(agent._decoder, [role.tokenizer])
+        streams.restart(0, agent._prompt_of(role))
+        streams.decide([role.read(np.zeros(4, np.float32), 0)], choose)
+        return seen[0][0]
 
     expert = first_logits("expert")
     stored = tmp_path / "prompt.episode"
@@ -149,7 +158,7 @@ def test_a_long_prompt_is_cut_to_whole_steps_that_fit(agent):
         {key: value[0] for key, value in episode("gato_gym/BlockStacking-v0").observations.items()}
     )
     agent.reset("CartPole-v1", prompt=long)
-    assert agent._prompt_stream.rows[0].window.length <= agent.config.context // 2
+    assert agent._prefilled["CartPole-v1"][1].rows[0].window.length <= agent.config.context // 2
 
 
 def test_a_prompt_of_another_task_is_refused(agent):
