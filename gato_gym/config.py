@@ -25,6 +25,9 @@ class ModelConfig:
     patch_channels   channels of the patch network's residual block
     patch_features   channels kept per cell of the patch's 4 x 4 grid before the projection to width
     stochastic_depth probability with which a sub-layer is skipped in training (appendix C)
+    parallel_actions hides the ids of action tokens from the model, in training and in acting: it
+               predicts all numbers of an action at once, from observations alone (appendix G, real
+               robot)
     """
 
     size: str
@@ -37,6 +40,7 @@ class ModelConfig:
     patch_channels: int = 64
     patch_features: int = 16
     stochastic_depth: float = 0.1
+    parallel_actions: bool = False
 
     def __post_init__(self) -> None:
         if self.width % self.heads or (self.width // self.heads) % 2:
@@ -57,8 +61,15 @@ class ModelConfig:
             raise ValueError(f"stochastic_depth {self.stochastic_depth} must be in [0, 1)")
 
     def to_json(self) -> dict[str, Any]:
-        """A JSON-ready dict; `ModelConfig(**config.to_json())` is its inverse."""
-        return asdict(self)
+        """A JSON-ready dict; `ModelConfig(**config.to_json())` is its inverse.
+
+        `parallel_actions` is there only where it is set: agents and runs that know nothing of it
+        stay what they are, byte for byte, and can be loaded and resumed.
+        """
+        told = asdict(self)
+        if not self.parallel_actions:
+            del told["parallel_actions"]
+        return told
 
 
 MODELS = {

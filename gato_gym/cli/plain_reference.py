@@ -27,7 +27,7 @@ from gato_gym.data.packing import Window
 from gato_gym.data.windows import WindowSource
 from gato_gym.models.embedding import Embedding, PatchNetwork
 from gato_gym.tokenizers.image import POSITION_BINS
-from gato_gym.tokenizers.timestep import LOCAL_ROWS
+from gato_gym.tokenizers.timestep import ACTION_ROW, LOCAL_ROWS
 from gato_gym.tokenizers.vocabulary import PATCH, Vocabulary
 from gato_gym.training.optim import BETAS, EPSILON
 
@@ -51,6 +51,7 @@ class PlainEmbedding(nn.Module):
 
     def __init__(self, config: ModelConfig) -> None:
         super().__init__()
+        self.parallel_actions = config.parallel_actions
         self.ids = nn.Embedding(Vocabulary(config.text_size).size, config.width)
         self.local = nn.Embedding(LOCAL_ROWS, config.width)
         self.rows = nn.Embedding(POSITION_BINS, config.width)
@@ -60,6 +61,8 @@ class PlainEmbedding(nn.Module):
     def forward(self, ids: Tensor, local: Tensor, patches: Tensor, positions: Tensor) -> Tensor:
         """(B, L), (B, L), (P, 3, 16, 16), (P, 2) -> (B, L, D)."""
         x = self.ids(ids.clamp(min=0)) * self.ids.embedding_dim**0.5
+        if self.parallel_actions:
+            x[local == ACTION_ROW] = 0.0
         if len(patches):
             drawn = self.patches(patches)
             drawn = drawn + self.rows(positions[:, 0]) + self.columns(positions[:, 1])

@@ -72,6 +72,9 @@ class Options:
     """Gradient norm limit; 0 = off."""
     stochastic_depth: float | None = None
     """How often a sub-layer is skipped; default is the size's."""
+    parallel_actions: bool = False
+    """Predict all numbers of an action at once, from observations alone (paper, appendix G): faster
+    acting, but no number knows what the others are."""
     ema: float = _DEFAULTS.ema
     """Decay of a running mean of the weights, which is validated and exported; 0 = off."""
     prompt_share: float = _DEFAULTS.prompt_share
@@ -179,6 +182,7 @@ def _settings(options: Options) -> tuple[ModelConfig, TrainConfig]:
     shape = model_config(options.size)
     if options.stochastic_depth is not None:
         shape = replace(shape, stochastic_depth=options.stochastic_depth)
+    shape = replace(shape, parallel_actions=options.parallel_actions)
     given = {f.name: getattr(options, f.name) for f in fields(TrainConfig)}
     given["compile"] = {"auto": None, "on": True, "off": False}[options.compile]
     if options.learning_rate is None:
@@ -233,7 +237,7 @@ def command_line(options: Options) -> str:
         words.append(f"--{field.name.replace('_', '-')}")
         if isinstance(value, tuple):
             words += value
-        else:
+        elif value is not True:
             words.append(value.name if isinstance(value, Path) else str(value))
     return shlex.join(words)
 
