@@ -1,6 +1,7 @@
 """Measure a speed against a reference, alternately in the same run.
 
-act      agent.act with its key/value cache, against recomputing the context for every token
+act      agent.act at a full context, against recomputing the context for every action number; with
+         agent.predict on batches, percentiles of a step, and what compiles after the first steps
 train    training with its loader, against the plain loop that a person would write first: naive
          attention, padded rows, the vocabulary at all positions; with what each saving is worth,
          utilisation and peak memory. Slow sizes take a quarter of an hour on two cores
@@ -12,7 +13,9 @@ collect  steps committed to a corpus, by a policy that costs nothing, against th
          vector environment in one thread; and what a commit takes
 
 examples:
-    gato-gym bench act --task ALE/Boxing-v5 --json
+    gato-gym bench act --size 79m --task ALE/Boxing-v5 --device cpu --json
+    gato-gym bench act --layers 4 --width 256 --task metaworld --json
+    gato-gym bench act --checkpoint bundled --task CartPole-v1 --threads 1
     gato-gym bench train --size 79m --json
     gato-gym bench train --layers 4 --width 256 --batch 4 --task metaworld --json
 """
@@ -24,7 +27,7 @@ import statistics
 import time
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -62,18 +65,19 @@ class Options:
     what: tyro.conf.Positional[Literal["act", "train", "data", "env", "collect"]]
     """Which speed."""
     task: Annotated[tuple[str, ...], tyro.conf.UseAppendAction] = ()
-    """Task id; ALE/Boxing-v5 if there is none. For train several, each with its own --task or
-    joined by commas, and names of domains, e.g. metaworld; the default is block stacking, Boxing
-    and BabyAI, a third of the rows each."""
+    """Task id; ALE/Boxing-v5 if there is none. For act also the name of a domain, e.g. metaworld:
+    its first installed task. For train several, each with its own --task or joined by commas, and
+    names of domains; the default is block stacking, Boxing and BabyAI, a third of the rows each."""
     size: str = "bundle"
     """Model size, for act and train."""
     rounds: int | None = None
-    """Measurements of each; the medians are reported. Default is 5; for train as many of them as
-    fit in five minutes, at least 2."""
+    """Measurements of each; the medians are reported. Default is 5; for act and train as many of
+    them as fit in a few minutes, at least 2."""
     seconds: float = 1.0
     """Least duration of one measurement."""
     layers: int | None = None
-    """Of the model instead of the size's; this and what follows is for train."""
+    """Of the model instead of the size's; for act and train, as the next three. With act a model of
+    other layers or width sees 1,024 tokens, unless --context says otherwise."""
     width: int | None = None
     """Of the model; its feed-forward part is then four times as wide."""
     heads: int | None = None
@@ -81,16 +85,30 @@ class Options:
     context: int | None = None
     """Tokens of a row."""
     batch: int = 8
-    """Rows of a step."""
+    """Rows of a step, for train."""
     corpus: Path | None = None
     """Episodes to train on, with equal shares for domains; default is a few by the experts."""
     device: str | None = None
-    """cpu or cuda; default is cuda if there is one."""
+    """cpu or cuda, for act and train; default is cuda if there is one."""
+    precision: Literal["float32", "bfloat16", "int8"] = "float32"
+    """Number format of the weights, for act, as what follows."""
+    batch_sizes: tuple[int, ...] = (1, 8)
+    """How many environments act together."""
+    threads: int | None = None
+    """Of the arithmetic on a CPU; default is PyTorch's."""
+    checkpoint: str | None = None
+    """Folder or Hub id of weights, or "bundled"; default is random ones of the size."""
     json: bool = False
     """Print JSON."""
 
 
-FOR_TRAIN = ("layers", "width", "heads", "context", "batch", "corpus", "device")
+OF_A_MODEL = ("layers", "width", "heads", "context", "device")
+VERBS = {
+    **dict.fromkeys(OF_A_MODEL, ("train", "act")),
+    **dict.fromkeys(("batch", "corpus"), ("train",)),
+    **dict.fromkeys(("precision", "batch_sizes", "threads", "checkpoint"), ("act",)),
+}
+"""What options are for, where not for all."""
 DEFAULT_TASK = "ALE/Boxing-v5"
 DEFAULT_ROUNDS = 5
 
@@ -132,10 +150,6 @@ def compare(pair: Pair, rounds: int, seconds: float) -> dict[str, Any]:
 
 def open_pair(options: Options, task: str) -> AbstractContextManager[Pair]:
     """Set the measurement up."""
-    if options.what == "act":
-        from gato_gym.cli import measure_model
-
-        return measure_model.act(task, options.size)
     if options.what == "data":
         from gato_gym.cli import measure_data
 
@@ -153,11 +167,22 @@ def run(options: Options) -> int:
     """Measure and print."""
     if (options.rounds is not None and options.rounds < 1) or not options.seconds >= 0:
         raise ValueError("--rounds must be at least 1 and --seconds at least 0")
-    found = _train(options) if options.what == "train" else _compare(options)
-    result = {"what": options.what, **found, "command": command_line(options)}
+    _check_verb(options)
+    apart = {"train": _train, "act": _act}
+    result = {"what": options.what, **apart.get(options.what, _compare)(options)}
+    result["command"] = command_line(options)
     if options.json:
         print_json(result)
-        return 0
+    elif options.what == "act":
+        from gato_gym.cli.measure_act import lines as table
+
+        print("\n".join(table(result)))
+    else:
+        _tell(options, result)
+    return 0
+
+
+def _tell(options: Options, result: Mapping[str, Any]) -> None:
     for name, one in {options.what: result, **result.get("parts", {})}.items():
         print(
             f"{name}, {result['task']}: {one['value']:,.1f} {one['unit']}, reference "
@@ -168,7 +193,18 @@ def run(options: Options) -> int:
         from gato_gym.cli.bench_report import lines
 
         print("\n".join(lines(result)))
-    return 0
+
+
+def _check_verb(options: Options) -> None:
+    for field_ in fields(options):
+        verbs = VERBS.get(field_.name, (options.what,))
+        if options.what not in verbs and getattr(options, field_.name) != field_.default:
+            raise ValueError(
+                f"--{_flag(field_.name)} is for bench {' and '.join(verbs)}, "
+                f"not for bench {options.what}"
+            )
+    if options.what != "train" and len(options.task) > 1:
+        raise ValueError(f"bench {options.what} takes one --task, got {', '.join(options.task)}")
 
 
 def _train(options: Options) -> dict[str, Any]:
@@ -178,12 +214,13 @@ def _train(options: Options) -> dict[str, Any]:
     return {"task": ",".join(found["tasks"]), **found}
 
 
+def _act(options: Options) -> dict[str, Any]:
+    from gato_gym.cli.measure_act import measure
+
+    return measure(replace(options, task=options.task or (DEFAULT_TASK,)))
+
+
 def _compare(options: Options) -> dict[str, Any]:
-    for field_ in fields(options):
-        if field_.name in FOR_TRAIN and getattr(options, field_.name) != field_.default:
-            raise ValueError(f"--{field_.name} is for bench train, not for bench {options.what}")
-    if len(options.task) > 1:
-        raise ValueError(f"bench {options.what} takes one --task, got {', '.join(options.task)}")
     task = options.task[0] if options.task else DEFAULT_TASK
     known = {spec.id for spec in tasks() if spec.expert}
     if options.what in ("data", "collect") and task not in known:
@@ -210,6 +247,13 @@ def command_line(options: Options) -> str:
         value = getattr(options, field_.name)
         if field_.name in ("what", "json") or value == field_.default:
             continue
-        for one in value if isinstance(value, tuple) else (value,):
-            words += [f"--{field_.name}", str(one)]
+        if field_.name == "task":
+            words += [word for task in value for word in ("--task", task)]
+        else:
+            values = value if isinstance(value, tuple) else (value,)
+            words += [f"--{_flag(field_.name)}", *map(str, values)]
     return shlex.join([*words, "--json"])
+
+
+def _flag(name: str) -> str:
+    return name.replace("_", "-")
