@@ -35,6 +35,10 @@ class CorruptCheckpointError(GatoGymError, ValueError):
     """A checkpoint folder that is incomplete or whose bytes changed."""
 
 
+class HubError(CorruptCheckpointError):
+    """The Hub has no such agent, does not let us read or write it, or cannot be reached."""
+
+
 class PromptError(GatoGymError, ValueError):
     """A prompt that does not belong to the task, or is empty."""
 
