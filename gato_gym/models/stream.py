@@ -151,7 +151,7 @@ class TokenStreams:
     ) -> list[np.ndarray | None]:
         given = {row: sequence for row, sequence in enumerate(sequences) if sequence is not None}
         rows, numbers = list(given), {row: len(self.tokenizers[row].legal_ids) for row in given}
-        at_once = getattr(self.decoder.config, "parallel_actions", False)
+        at_once = self.decoder.config.parallel_actions
         chosen: list[list[int]] = [[] for _ in sequences]
         tokens = [self.rows[row].observe(given[row], numbers[row], at_once) for row in rows]
         wanted = max(numbers.values()) if at_once else 1
@@ -165,8 +165,8 @@ class TokenStreams:
             for (low, high), group in self._by_range(rows, number).items():
                 asked = self._asked(states, list(given) if at_once else rows, group, number)
                 logits = self.decoder.logits(asked, low, high)
-                values = choose(logits, group)
                 self._check(logits, group, number)
+                values = choose(logits, group)
                 for row, value in zip(group, values.tolist(), strict=True):
                     chosen[row].append(value + low)
                     self.rows[row].act([value + low], fed=at_once and number + 1 < numbers[row])
@@ -174,7 +174,7 @@ class TokenStreams:
 
     def _asked(self, states: Tensor, rows: list[int], group: list[int], number: int) -> Tensor:
         """(G, D) of (R, W, D): what predicts an action number of some rows."""
-        if getattr(self.decoder.config, "parallel_actions", False):
+        if self.decoder.config.parallel_actions:
             # The last A of the W states are the row's.
             sizes = [len(self.tokenizers[row].legal_ids) for row in group]
             columns = [states.shape[1] - size + number for size in sizes]

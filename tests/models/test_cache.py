@@ -7,6 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gato_gym.models.cache import KeyValueCache, StepWindow
+from gato_gym.models.decode import Decoder, Feed
 
 CONTEXT = 32
 ACTIONS = 3
@@ -45,12 +46,11 @@ class Play:
         self.patches.append(patches)
         self.positions.append(positions)
         return {
-            "ids": torch.tensor(np.array([ids])),
-            "local": torch.tensor([list(local)]),
-            "patches": torch.from_numpy(patches),
-            "pixels": torch.arange(len(patches)),
-            "positions": torch.from_numpy(positions),
-            "first_visible": torch.full((1, len(ids)), first),
+            "ids": np.array(ids),
+            "local": np.array(local),
+            "patches": patches,
+            "places": positions,
+            "first": np.full(len(ids), first),
         }
 
     @torch.no_grad()
@@ -68,17 +68,13 @@ class Play:
 
 
 def extend(model, cache, parts, rows=None):
-    """Append one new piece to each of some rows; all rows if `rows` is None."""
-    index = torch.arange(len(parts)) if rows is None else torch.tensor(rows)
-    return model.extend(cache, index, **stack(parts))
-
-
-def stack(parts):
-    """One batch of single rows."""
-    offsets = np.cumsum([0, *(len(p["patches"]) for p in parts[:-1])])
-    batch = {name: torch.cat([p[name] for p in parts]) for name in parts[0]}
-    pixels = zip(parts, offsets, strict=True)
-    return batch | {"pixels": torch.cat([p["pixels"] + int(offset) for p, offset in pixels])}
+    """Append one new piece to each of some rows; all rows if `rows` is None; logits after them."""
+    rows = np.arange(len(parts)) if rows is None else np.array(rows)
+    counts = np.array([len(part["ids"]) for part in parts])
+    joined = {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+    decoder = Decoder(model)
+    states = decoder.run(cache, Feed(rows=rows, counts=counts, **joined))
+    return decoder.logits(states[:, 0], 0, len(model.embedding.ids.weight))
 
 
 def check(found, expected):
@@ -93,7 +89,7 @@ def test_every_token_of_a_long_episode(make_model, layers):
         check(extend(model, cache, [play.begin()]), play.recomputed(model))
         for _ in range(ACTIONS):
             check(extend(model, cache, [play.act()]), play.recomputed(model))
-    assert cache.length.tolist() == [126] and len(play.ids) == 126
+    assert cache.lengths.tolist() == [126] and len(play.ids) == 126
     assert play.first[-1] == 126 - 27  # three whole steps of nine fit into 32
 
 
@@ -135,7 +131,7 @@ def test_rows_of_different_lengths_after_copying_a_prompt(make_model):
         cache.copy_row(row, prompt)
         prompt.keys.zero_()
         prompt.values.zero_()
-    assert cache.length.tolist() == [0, 18, 63]
+    assert cache.lengths.tolist() == [0, 18, 63]
     for _ in range(6):
         for move in ("begin", *["act"] * ACTIONS):
             found = extend(model, cache, [getattr(play, move)() for play in plays])
@@ -170,7 +166,7 @@ def test_some_rows_only(make_model):
         for move in ("begin", *["act"] * ACTIONS):
             found = extend(model, cache, [getattr(plays[row], move)() for row in rows], rows)
             check(found, torch.cat([plays[row].recomputed(model) for row in rows]))
-    assert cache.length.tolist() == [54, 27, 81]
+    assert cache.lengths.tolist() == [54, 27, 81]
 
 
 def test_a_whole_prompt_at_once(make_model):
@@ -184,24 +180,62 @@ def test_a_whole_prompt_at_once(make_model):
             parts += [many.begin(), *(many.act() for _ in range(ACTIONS))]
             for part in (play.begin(), *(play.act() for _ in range(ACTIONS))):
                 expected = extend(model, cache, [part])
-        names = ("ids", "local", "first_visible")
-        whole = {name: torch.cat([part[name] for part in parts], dim=1) for name in names}
-        whole |= {n: torch.cat([part[n] for part in parts]) for n in ("patches", "positions")}
-        found = extend(model, one, [whole | {"pixels": torch.arange(len(whole["patches"]))}])
+        whole = {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+        found = extend(model, one, [whole])
         check(found, expected)
         check(found, many.recomputed(model))
 
 
+def test_rows_of_different_lengths_in_one_pass(make_model):
+    """Long and short observations, rows that only act, and rows that leave the pass out."""
+    model = make_model()
+    plays = [Play(seed) for seed in range(4)]
+    cache = KeyValueCache(model.config, rows=4, slack=SLACK)
+    rng = np.random.default_rng(0)
+    for step in range(20):
+        rows = np.flatnonzero(rng.random(4) < 0.8).tolist() or [step % 4]
+        parts = []
+        for row in rows:
+            observes = not plays[row].ids or rng.random() < 0.5
+            parts.append(
+                plays[row].begin(int(rng.integers(1, 12)), 0) if observes else plays[row].act()
+            )
+        found = extend(model, cache, parts, rows)
+        check(found, torch.cat([plays[row].recomputed(model) for row in rows]))
+
+
+def test_what_was_taken_back_leaves_no_trace(make_model):
+    model = make_model()
+    play, cache = Play(0), KeyValueCache(model.config, rows=1, slack=SLACK)
+    for _ in range(12):
+        for move in ("begin", *["act"] * ACTIONS):
+            before = cache.lengths.copy()
+            for other in (Play(99), Play(100)):  # something else, as long as the slack
+                extend(model, cache, [other.begin(SLACK // 2, 0)])
+            cache.shorten([0], before)
+            assert cache.lengths.tolist() == before.tolist()
+            check(extend(model, cache, [getattr(play, move)()]), play.recomputed(model))
+
+
 def test_copy_row_copies(make_config):
     source, target = (KeyValueCache(make_config(), rows=2, slack=SLACK) for _ in range(2))
-    source.place(torch.arange(2), torch.zeros(2, 5, dtype=torch.long))
+    rows = np.arange(2)
+    positions = source.append(rows, np.full(2, 5))
+    source.slots(torch.tensor([0] * 5 + [1] * 5), torch.from_numpy(positions))
     source.keys.fill_(3)
     target.copy_row(1, source)
-    assert target.length.tolist() == [0, 5]
+    assert target.lengths.tolist() == [0, 5]
     assert (target.positions[0] == -1).all() and target.positions[1, :5].tolist() == [0, 1, 2, 3, 4]
-    assert (target.keys[:, 1] == 3).all() and (target.keys[:, 0] == 0).all()
+    assert (target.keys[:, 1, :, :5] == 3).all() and (target.keys[:, 0] == 0).all()
     source.keys.zero_()
-    assert (target.keys[:, 1] == 3).all()
+    assert (target.keys[:, 1, :, :5] == 3).all()
+
+
+def test_what_does_not_fit_is_not_copied(make_config):
+    source = KeyValueCache(make_config(), rows=1, slack=SLACK)
+    source.append(np.zeros(1, int), np.array([70]))  # it has turned
+    with pytest.raises(ValueError, match="70 tokens of 64 slots do not fit 40"):
+        KeyValueCache(make_config(), rows=1, slack=8).copy_row(0, source)
 
 
 sizes = st.lists(st.integers(1, 20), max_size=40)

@@ -1,11 +1,16 @@
 """Streams against a full recomputation, at every step of episodes longer than the context."""
 
+import copy
+import pickle
+
 import numpy as np
 import pytest
 import torch
 
 from gato_gym.config import model_config
+from gato_gym.errors import NonFiniteError
 from gato_gym.models.cache import StepWindow
+from gato_gym.models.decode import Decoder
 from gato_gym.models.gato import Gato
 from gato_gym.models.stream import TokenStreams
 from gato_gym.tokenizers.image import acting_positions
@@ -22,19 +27,22 @@ def model():
     return Gato(model_config("tiny")).eval()
 
 
-def tokenizer(image: bool, numbers: int) -> StepTokenizer:
+def tokenizer(image: bool, numbers: int, values: int = 0) -> StepTokenizer:
+    """Of a toy task; `values` of each action number, 0 = continuous."""
     leaves = [ObservationSpec("a", "continuous", (3,))]
     if image:
         leaves.append(ObservationSpec("b", "image", (16, 32, 3)))
-    spec = TaskSpec("toy", "test", "test", tuple(leaves), ActionSpec("continuous", numbers))
-    return StepTokenizer(spec, Vocabulary(1024))
+    action = ActionSpec("continuous", numbers)
+    if values:
+        action = ActionSpec("discrete", numbers, (values,) * numbers)
+    return StepTokenizer(TaskSpec("toy", "test", "test", tuple(leaves), action), Vocabulary(1024))
 
 
-def observation(rng: np.random.Generator, image: bool) -> dict[str, np.ndarray]:
+def observation(rng: np.random.Generator, tokens: StepTokenizer):
     obs = {"a": rng.normal(size=3).astype(np.float32)}
-    if image:
+    if tokens.patches_per_step:
         obs["b"] = rng.integers(0, 256, (16, 32, 3), dtype=np.uint8)
-    return obs
+    return tokens.observe(obs)
 
 
 class Recomputation:
@@ -74,73 +82,160 @@ class Recomputation:
         )[0, -1]
 
 
+class Checked:
+    """Chooses random actions for a batch, and compares each prediction with a recomputation."""
+
+    def __init__(self, model: Gato, tokenizers: list[StepTokenizer], rng: np.random.Generator):
+        self.model, self.tokenizers, self.rng = model, tokenizers, rng
+        self.naive = [Recomputation(model, one) for one in tokenizers]
+        self.numbers = [0] * len(tokenizers)
+        self.compared = 0
+
+    def __call__(self, logits: torch.Tensor, rows: list[int]) -> np.ndarray:
+        chosen = self.rng.integers(0, logits.shape[1], len(rows))
+        for row, found, value in zip(rows, logits, chosen, strict=True):
+            legal = self.tokenizers[row].legal_ids
+            low, high = legal[self.numbers[row]].tolist()
+            self.numbers[row] = (self.numbers[row] + 1) % len(legal)
+            expected = self.naive[row].logits()[low:high]
+            torch.testing.assert_close(found, expected, atol=1e-4, rtol=0)
+            self.naive[row].act(low + int(value))
+            self.compared += 1
+        return chosen
+
+    def restart(self, row: int) -> None:
+        self.naive[row] = Recomputation(self.model, self.tokenizers[row])
+
+    def step(self, streams: TokenStreams, rows: list[int]) -> None:
+        sequences = [None] * len(self.tokenizers)
+        for row in rows:
+            sequences[row] = observation(self.rng, self.tokenizers[row])
+            self.naive[row].observe(sequences[row])
+        decided = streams.decide(sequences, self)
+        assert [ids is not None for ids in decided] == [row in rows for row in range(len(decided))]
+
+
 @pytest.mark.parametrize("image", [False, True])
 @pytest.mark.parametrize("numbers", [1, 3])
 def test_every_prediction_equals_a_full_recomputation(model, image, numbers):
-    rng = np.random.default_rng(0)
     tokens = tokenizer(image, numbers)
-    streams, naive = TokenStreams(model, tokens, 1), Recomputation(model, tokens)
+    checked = Checked(model, [tokens], np.random.default_rng(0))
+    streams = TokenStreams(Decoder(model), [tokens])
     assert STEPS * tokens.tokens_per_step > 3 * model.config.context
     for _ in range(STEPS):
-        sequence = tokens.observe(observation(rng, image))
-        naive.observe(sequence)
-        logits = streams.observe([sequence])
-        for number in range(numbers):
-            if number:
-                logits = streams.flush()
-            torch.testing.assert_close(logits[0], naive.logits(), atol=1e-4, rtol=0)
-            token = int(rng.integers(1024, 2048))
-            naive.act(token)
-            streams.act(np.array([token]))
+        checked.step(streams, [0])
+    assert checked.compared == STEPS * numbers
 
 
-def test_rows_that_restart_at_different_times_equal_single_streams(model):
+def test_rows_of_different_tasks_that_restart_and_wait_equal_a_full_recomputation(model):
+    tokens = [tokenizer(True, 2), tokenizer(False, 1, values=5), tokenizer(True, 3, values=4)]
+    tokens += [tokenizer(False, 2)]
     rng = np.random.default_rng(1)
-    tokens = tokenizer(image=True, numbers=2)
-    batch = TokenStreams(model, tokens, 3)
-    single = [TokenStreams(model, tokens, 1) for _ in range(3)]
-    for step in range(STEPS):
-        for row in range(3):
+    checked, streams = Checked(model, tokens, rng), TokenStreams(Decoder(model), tokens)
+    for step in range(STEPS // 2):
+        for row in range(len(tokens)):
             if step and step % (7 + 4 * row) == 0:
-                batch.restart(row)
-                single[row].restart(0)
-        sequences = [tokens.observe(observation(rng, True)) for _ in range(3)]
-        logits = batch.observe(sequences)
-        for row in range(3):
-            alone = single[row].observe([sequences[row]])
-            torch.testing.assert_close(logits[row], alone[0], atol=1e-5, rtol=0)
-        actions = rng.integers(1024, 2048, 3)
-        batch.act(actions)
-        for row in range(3):
-            single[row].act(actions[row : row + 1])
-        logits = batch.flush()
-        for row in range(3):
-            torch.testing.assert_close(logits[row], single[row].flush()[0], atol=1e-5, rtol=0)
-        batch.act(actions)
-        for row in range(3):
-            single[row].act(actions[row : row + 1])
+                streams.restart(row)
+                checked.restart(row)
+        waiting = int(rng.integers(0, 2 * len(tokens)))  # half of the time nobody
+        checked.step(streams, [row for row in range(len(tokens)) if row != waiting])
+
+
+def test_a_demonstration_at_once_equals_one_step_after_the_other(model):
+    rng = np.random.default_rng(2)
+    tokens = tokenizer(image=True, numbers=2)
+    sequences = [observation(rng, tokens) for _ in range(5)]
+    actions = rng.integers(1024, 2048, (5, 2))
+    naive, taught = Recomputation(model, tokens), TokenStreams(Decoder(model), [tokens])
+    taught.teach(sequences, actions)
+    for sequence, ids in zip(sequences, actions, strict=True):
+        naive.observe(sequence)
+        for token in ids:
+            naive.act(int(token))
+    checked = Checked(model, [tokens], rng)
+    checked.naive = [naive]
+    for _ in range(STEPS // 3):
+        checked.step(taught, [0])
 
 
 def test_a_shared_prompt_is_left_alone_by_the_rows_that_start_from_it(model):
-    rng = np.random.default_rng(2)
+    rng = np.random.default_rng(3)
     tokens = tokenizer(image=False, numbers=1)
-    prompt = TokenStreams(model, tokens, 1)
-    for _ in range(5):
-        prompt.observe([tokens.observe(observation(rng, False))])
-        prompt.act(np.array([1500]))
-    obs = tokens.observe(observation(rng, False))
+    prompt = TokenStreams(Decoder(model), [tokens])
+    prompt.teach([observation(rng, tokens) for _ in range(5)], np.full((5, 1), 1500))
+    obs = observation(rng, tokens)
 
-    def first_logits() -> torch.Tensor:
-        streams = TokenStreams(model, tokens, 2)
+    def first_logits(prompt: TokenStreams | None) -> torch.Tensor:
+        streams, seen = TokenStreams(Decoder(model), [tokens] * 2), []
+
+        def choose(logits, rows):
+            seen.append(logits)
+            return np.array([100, 900])  # the rows part
+
         for row in range(2):
             streams.restart(row, prompt)
-        logits = streams.observe([obs, obs])
-        torch.testing.assert_close(logits[0], logits[1])
-        streams.act(np.array([1100, 1900]))
-        streams.observe([obs, obs])
-        return logits[0]
+        for _ in range(3):
+            streams.decide([obs, obs], choose)
+        assert (seen[2][0] - seen[2][1]).abs().max() > 1e-3
+        torch.testing.assert_close(seen[0][0], seen[0][1])
+        return seen[0]
 
-    first = first_logits()
-    torch.testing.assert_close(first, first_logits(), atol=0, rtol=0)
-    empty = TokenStreams(model, tokens, 1).observe([obs])[0]
-    assert not torch.allclose(first, empty, atol=1e-3)
+    first = first_logits(prompt)
+    torch.testing.assert_close(first, first_logits(prompt), atol=0, rtol=0)
+    assert not torch.allclose(first, first_logits(None), atol=1e-3)
+
+
+def test_a_look_shows_the_prediction_and_its_attention_and_changes_nothing(model):
+    tokens = [tokenizer(True, 2), tokenizer(False, 1, values=5)]
+    rng = np.random.default_rng(4)
+    streams = TokenStreams(Decoder(model), tokens)
+    for _ in range(STEPS // 2):
+        sequences = [observation(rng, one) for one in tokens]
+        looks = streams.look(sequences)
+        seen = [[], []]
+
+        def choose(logits, rows, seen=seen):
+            for row, values in zip(rows, logits, strict=True):
+                seen[row].append(values)
+            return logits.argmax(-1).numpy()
+
+        decided = streams.decide(sequences, choose)
+        for row, look in enumerate(looks):
+            assert (look.ids == decided[row]).all()
+            window = streams.rows[row].window
+            assert look.starts == tuple(window.starts)
+            for number, (found, attention) in enumerate(
+                zip(look.logits, look.attention, strict=True)
+            ):
+                torch.testing.assert_close(
+                    torch.from_numpy(found), seen[row][number], atol=1e-5, rtol=0
+                )
+                layers, heads = model.config.layers, model.config.heads
+                end = window.length - len(decided[row]) + number
+                assert look.positions[number].tolist() == list(range(window.starts[0], end))
+                assert attention.shape == (layers, heads, end - window.starts[0])
+                np.testing.assert_allclose(attention.sum(-1), 1, atol=1e-5)
+
+
+def test_copies_of_streams_go_on_alike_without_the_network(model):
+    tokens, rng = tokenizer(True, 2), np.random.default_rng(5)
+    decoder = Decoder(model)
+    streams = TokenStreams(decoder, [tokens])
+    for _ in range(10):
+        streams.decide([observation(rng, tokens)])
+    others = [copy.deepcopy(streams), pickle.loads(pickle.dumps(streams))]
+    assert len(pickle.dumps(streams)) < 200_000  # no weights
+    observations = [observation(rng, tokens) for _ in range(5)]
+    expected = [streams.decide([obs])[0] for obs in observations]
+    for other in others:
+        other.decoder = decoder
+        np.testing.assert_array_equal([other.decide([obs])[0] for obs in observations], expected)
+
+
+def test_predictions_that_are_not_finite_are_no_action(model):
+    broken = copy.deepcopy(model)
+    with torch.no_grad():
+        broken.embedding.ids.weight[1500] = torch.nan
+    streams = TokenStreams(Decoder(broken), [tokenizer(False, 2)])
+    with pytest.raises(NonFiniteError, match="toy: the predictions of action number 0 at step 0"):
+        streams.decide([observation(np.random.default_rng(6), streams.tokenizers[0])])
