@@ -13,7 +13,7 @@ from typing import Any
 import gymnasium as gym
 import numpy as np
 import torch
-from huggingface_hub import PyTorchModelHubMixin
+from huggingface_hub import CommitInfo, PyTorchModelHubMixin
 
 import gato_gym
 from gato_gym.agents.role import Role, find_prompt, find_space, find_spec
@@ -24,7 +24,8 @@ from gato_gym.models.stream import Choose, TokenStreams, greedy
 from gato_gym.tokenizers.text import TextTokenizer
 from gato_gym.tokenizers.timestep import StepTokenizer
 from gato_gym.tokenizers.vocabulary import Vocabulary
-from gato_gym.training.bundle import Bundle, find_bundle, save_bundle
+from gato_gym.training.bundle import Bundle, find_bundle
+from gato_gym.training.publish import push_bundle, save_with_card
 from gato_gym.types import Episode, TaskSpec
 
 BUNDLED = Path(gato_gym.__file__).with_name("pretrained")
@@ -93,14 +94,15 @@ class GatoAgent(
         """Load an agent.
 
         Args:
-            pretrained_model_name_or_path: a folder, a Hub id, or None for the bundled weights.
-            revision: of the Hub repository.
+            pretrained_model_name_or_path: a folder, a Hub id ("owner/name" or
+                "owner/name@revision"), or None for the bundled weights.
+            revision: of the Hub repository: a branch, a tag or a commit's hash.
             device: where to run; None = cuda if there is one.
-            hub: passed on to `huggingface_hub.snapshot_download`.
+            hub: options of the download, see `training.hub.OPTIONS`.
 
         Raises:
-            CorruptCheckpointError: the folder is missing, incomplete or changed, or the Hub has no
-                such model or cannot be reached.
+            CorruptCheckpointError: the folder is missing, incomplete or changed; as `HubError`: the
+                Hub has no such model, does not let us in, or cannot be reached.
             ValueError: no such device.
         """
         source = pretrained_model_name_or_path
@@ -115,18 +117,73 @@ class GatoAgent(
             name="bundled" if source is None else str(source),
         )
 
-    def save_pretrained(  # type: ignore[override]
-        self, save_directory: str | Path, *, push_to_hub: bool = False, **hub: Any
-    ) -> str | None:
-        """Write the agent's folder (see `training.bundle`); on request upload it too.
+    def save_pretrained(  # type: ignore[override]  # the folder is written by our own code
+        self,
+        save_directory: str | Path,
+        *,
+        push_to_hub: bool = False,
+        repo_id: str | None = None,
+        **hub: Any,
+    ) -> CommitInfo | None:
+        """Write the agent's folder (see `training.bundle`) with a model card.
 
-        `push_to_hub(repo_id)` uses this.
+        Args:
+            save_directory: an older agent there is replaced.
+            push_to_hub: also call `push_to_hub(repo_id, **hub)`; without an id the folder's name.
+            repo_id, hub: see `push_to_hub`.
+
+        Raises:
+            FileExistsError: the folder holds something that is not an agent.
+            ValueError: the weights are rounded, see `models.precision`.
         """
-        repo_id = hub.pop("repo_id", None) or Path(save_directory).name
-        hub.pop("config", None), hub.pop("model_card_kwargs", None)
-        bundle = Bundle(self.model, self.specs, self.prompts, self.text, self.documents)
-        save_bundle(bundle, save_directory)
-        return self.push_to_hub(repo_id, **hub) if push_to_hub else None
+        save_with_card(self._bundle(), save_directory)
+        return (
+            self.push_to_hub(repo_id or Path(save_directory).name, **hub) if push_to_hub else None
+        )
+
+    def push_to_hub(  # type: ignore[override]  # a video, but no configuration of the mixin's
+        self,
+        repo_id: str,
+        *,
+        private: bool | None = None,
+        token: str | bool | None = None,
+        commit_message: str = "Upload agent",
+        branch: str | None = None,
+        create_pr: bool = False,
+        video: str | Path | None = None,
+    ) -> CommitInfo:
+        """Upload the agent with its model card to the Hugging Face Hub, as one commit.
+
+        Args:
+            repo_id: "owner/name"; made if it does not exist.
+            private: whether a new repository is; None leaves it to the owner's settings.
+            token: of an account that may write there; None is the one that is logged in.
+            commit_message: first line of the commit.
+            branch: made if it does not exist; None is the main one.
+            create_pr: open a pull request instead of changing the branch.
+            video: mp4 or picture that shows the agent at play.
+
+        Returns:
+            The commit: `oid` is the revision that loads exactly this agent.
+
+        Raises:
+            HubError: not logged in, no right to write there, or the Hub is out of reach.
+            ValueError: the weights are rounded; a public repository where a private one was asked.
+            FileNotFoundError: no such video.
+        """
+        return push_bundle(
+            self._bundle(),
+            repo_id,
+            video=video,
+            private=private,
+            token=token,
+            commit_message=commit_message,
+            branch=branch,
+            create_pr=create_pr,
+        )
+
+    def _bundle(self) -> Bundle:
+        return Bundle(self.model, self.specs, self.prompts, self.text, self.documents)
 
     # Acting
 

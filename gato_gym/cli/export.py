@@ -48,11 +48,14 @@ def export(
     command: str,
     note: str,
 ) -> dict[str, Any]:
-    """Write the agent of a run, with the weights of `model`, and return its card."""
+    """Write the agent of a run, with the weights of `model`, and return its card.
+
+    Its model card, README.md, is made of that, see `training.model_card`.
+    """
     corpus = trainer.source.corpus
     prompts = choose_prompts(corpus, specs)
     card = make_card(trainer, prompts, log, command) | {"note": note}
-    documents = {"card.json": json.dumps(card, indent=1) + "\n", "README.md": readme(card)}
+    documents = {"card.json": json.dumps(card, indent=1) + "\n"}
     text = trainer.source.text
     agent = GatoAgent(model, specs, prompts, text=text, documents=documents, name=folder.name)
     agent.save_pretrained(folder)
@@ -143,60 +146,3 @@ def machine(device: str = "cpu") -> str:
     if device.startswith("cuda"):
         name = f"{torch.cuda.get_device_name()}, {name}"
     return f"{name}, {torch.get_num_threads()} threads"
-
-
-def readme(card: dict[str, Any]) -> str:
-    """The model card for people."""
-    rows = [
-        f"| `{task}` | {data['share']:.0%} | {data['episodes']} | {data['steps']:,} | "
-        f"{data['tokens']:,} | {'; '.join(_part(part) for part in data['parts'])} |"
-        for task, data in card["data"].items()
-    ]
-    final = card["curve"][-1] if card["curve"] else {}
-    losses = ", ".join(f"{task} {loss}" for task, loss in final.get("losses", {}).items())
-    lines = [
-        "---",
-        "library_name: gato-gym",
-        "license: apache-2.0",
-        "tags: [gato, reinforcement-learning, robotics]",
-        "---",
-        "",
-        f"# Gato, {card['parameters']:,} parameters, {len(card['data'])} tasks",
-        "",
-        "One set of weights that acts in all tasks of the table, after Gato (arXiv 2205.06175).",
-        "",
-        "```python",
-        "import gato_gym",
-        "",
-        'agent = gato_gym.GatoAgent.from_pretrained("this folder")',
-        "```",
-        "",
-        "## Data",
-        "",
-        "| task | share | episodes | steps | tokens | by |",
-        "|---|---|---|---|---|---|",
-        *rows,
-        "",
-        "Noise is the share of steps on which a random action was executed; the target stays the",
-        "expert's own action.",
-        "",
-        "## Training",
-        "",
-        f"{card['steps']:,} steps, {card['tokens']:,} tokens, {card['seconds'] / 60:.0f} minutes",
-        f"on {card['machine']}. Loss per target at the end, in nats: {losses or 'not logged'}.",
-        "",
-        "```bash",
-        card["command"],
-        "```",
-        "",
-        *([card["note"], ""] if card["note"] else []),
-        "`card.json` has all settings, seeds, versions and the loss curve; `scorecard.json`, where",
-        "it is present, the scores on seeds that training never saw.",
-        "",
-    ]
-    return "\n".join(lines)
-
-
-def _part(part: dict[str, Any]) -> str:
-    first, last = part["seeds"]
-    return f"{part['expert']}, noise {part['noise']:g}, seeds {first} to {last}"

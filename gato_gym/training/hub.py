@@ -20,6 +20,7 @@ from huggingface_hub.errors import (
     HfHubHTTPError,
     HFValidationError,
     LocalEntryNotFoundError,
+    LocalTokenNotFoundError,
     RepositoryNotFoundError,
     RevisionNotFoundError,
 )
@@ -68,6 +69,21 @@ def download(
     return Path(folder)
 
 
+def full_name(repo_id: str, token: str | bool | None = None) -> str:
+    """ "owner/name" of a repository; of a bare name the owner is who is logged in.
+
+    Raises:
+        HubError: nobody is logged in, or the Hub is out of reach.
+    """
+    if "/" in repo_id:
+        return repo_id
+    api = HfApi(token=token, **LIBRARY)
+    try:
+        return f"{api.whoami()['name']}/{repo_id}"
+    except Exception as error:  # what it raises has no common base
+        raise HubError(_refusal(error, repo_id, None, api)) from error
+
+
 def upload(
     files: Mapping[str, Path],
     repo_id: str,
@@ -75,7 +91,7 @@ def upload(
     *,
     private: bool | None = None,
     token: str | bool | None = None,
-    message: str = "Upload agent",
+    commit_message: str = "Upload agent",
     branch: str | None = None,
     create_pr: bool = False,
 ) -> CommitInfo:
@@ -87,7 +103,7 @@ def upload(
         replaced: which files there go, if `files` has none of their name.
         private: whether a new repository is; None leaves it to the owner's settings.
         token: of an account that may write there; None is the one that is logged in.
-        message: of the commit.
+        commit_message: its first line.
         branch: made if it does not exist; None is the main one.
         create_pr: open a pull request instead of changing the branch.
 
@@ -113,7 +129,7 @@ def upload(
                     *(CommitOperationAdd(name, path) for name, path in files.items()),
                     *(CommitOperationDelete(name) for name in gone),
                 ],
-                commit_message=message,
+                commit_message=commit_message,
                 revision=branch,
                 create_pr=create_pr,
                 # What is left out as unchanged must still be there.
@@ -139,7 +155,7 @@ class _PublicError(Exception):
 def _refusal(error: Exception, repo_id: str, branch: str | None, api: HfApi) -> str:
     """Why nothing was uploaded."""
     status = getattr(getattr(error, "response", None), "status_code", None)
-    if status in (401, 403) or isinstance(error, RepositoryNotFoundError):
+    if status in (401, 403) or isinstance(error, RepositoryNotFoundError | LocalTokenNotFoundError):
         reason = f"your account may not write there: {LOG_IN} one with write access"
     elif status == 412:
         reason = "somebody else changed it at the same time: push again"

@@ -1,0 +1,354 @@
+"""The model card of an agent: README.md, as people and the Hugging Face Hub read it.
+
+Its numbers come from the network and from the documents that travel with it: card.json, which the
+command that trained it wrote, and scorecard.json, which `gato-gym eval --all --out` wrote.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from huggingface_hub import EvalResult, ModelCard, ModelCardData
+
+from gato_gym.tokenizers.timestep import StepTokenizer
+from gato_gym.tokenizers.vocabulary import Vocabulary
+from gato_gym.training.bundle import README, SCORECARD, Bundle
+
+CARD = "card.json"
+PAPER = "https://arxiv.org/abs/2205.06175"
+TAGS = ["gato", "gymnasium", "reinforcement-learning", "imitation-learning", "robotics"]
+# A card with this line is written again when the agent is saved, with its newest scores.
+MARK = "<!-- gato_gym writes this card; without this line it keeps the text as it is. -->"
+# Below this share of the way from random play to the expert, a task is named among the limits.
+WEAK = 0.5
+
+Row = Mapping[str, Any]
+
+
+def model_card(bundle: Bundle, source: str, media: str | None = None) -> str:
+    """Write a card.
+
+    Args:
+        bundle: the agent.
+        source: what `from_pretrained` finds it by: a folder's name or a Hub id.
+        media: name of a video or picture beside the card that shows it at play.
+
+    Raises:
+        ValueError: card.json or scorecard.json is not what our commands write.
+    """
+    rows = score_rows(bundle)
+    # What is read is checked by its use; what is missing is left out.
+    try:
+        sections = [
+            *_head(bundle, source, media),
+            *_scores(rows, source),
+            *_origin(_document(bundle, CARD)),
+            *_prompts(bundle),
+            *_limits(bundle, rows),
+            MARK,
+            "",
+        ]
+    except (KeyError, TypeError, AttributeError, IndexError) as error:
+        raise ValueError(
+            f"{CARD} is not one that gato-gym train or finetune wrote ({error!r}): remove it"
+        ) from error
+    front = metadata(bundle, source).to_yaml()
+    return str(ModelCard("\n".join(["---", front, "---", "", *sections])))
+
+
+def complete_card(card: str, bundle: Bundle, source: str) -> str:
+    """A card that somebody wrote, with what its front matter lacks; the text stays as it is.
+
+    Results of scorecard.json take the place of the card's for the same task and metric.
+
+    Raises:
+        ValueError: its front matter is not YAML that the Hub reads; see also `model_card`.
+    """
+    ours = metadata(bundle, source)
+    if not card.lstrip().startswith("---"):
+        return f"---\n{ours.to_yaml()}\n---\n{card}"
+    try:
+        kept = ModelCard(card)
+    except Exception as error:  # of yaml or of the Hub's own checks
+        raise ValueError(
+            f"the front matter of {README} is not YAML that the Hub reads: {error}"
+        ) from error
+    if ours.eval_results:
+        measured = {(one.dataset_type, one.metric_type) for one in ours.eval_results}
+        others = [
+            one
+            for one in kept.data.get("eval_results", [])
+            if (one.dataset_type, one.metric_type) not in measured
+        ]
+        kept.data["eval_results"] = others + ours.eval_results
+    for name, value in vars(ours).items():
+        if kept.data.get(name) is None and value is not None:
+            kept.data[name] = value
+    return str(kept)
+
+
+def metadata(bundle: Bundle, source: str) -> ModelCardData:
+    """The front matter: what the Hub shows, filters by and draws its table of results from."""
+    domains = sorted({spec.domain for spec in bundle.specs.values()})
+    return ModelCardData(
+        license="apache-2.0",
+        library_name="gato-gym",
+        pipeline_tag="reinforcement-learning",
+        tags=[*TAGS, *domains],
+        model_name=source.rpartition("/")[2],
+        eval_results=[result for row in score_rows(bundle) for result in _results(row)] or None,
+    )
+
+
+def score_rows(bundle: Bundle) -> list[Row]:
+    """The tasks of scorecard.json; none where there is no such document.
+
+    Raises:
+        ValueError: it is not one that `gato-gym eval --out` wrote.
+    """
+    told = _document(bundle, SCORECARD)
+    rows = [told] if "task" in told else told.get("tasks", [])
+    fits = isinstance(rows, list) and all(isinstance(row, dict) and _fits(row) for row in rows)
+    if not fits:
+        raise ValueError(f"{SCORECARD} is not one that gato-gym eval --out wrote: measure again")
+    return rows
+
+
+def _fits(row: Row) -> bool:
+    numbers = ("episodes", "mean_return", "random", "expert", "normalized", "success_rate")
+    bounds = row.get("ci95")
+    return (
+        isinstance(row.get("task"), str)
+        and row.get("mean_return") is not None
+        and all(isinstance(row.get(name), int | float | None) for name in numbers)
+        and (
+            bounds is None
+            or (isinstance(bounds, list) and len(bounds) == 2)
+            and all(isinstance(bound, int | float) for bound in bounds)
+        )
+    )
+
+
+def _document(bundle: Bundle, name: str) -> dict[str, Any]:
+    if name not in bundle.documents:
+        return {}
+    try:
+        told = json.loads(bundle.documents[name], parse_constant=_refuse)
+    except (ValueError, RecursionError) as error:
+        raise ValueError(f"{name} is not valid JSON: {error}") from error
+    if not isinstance(told, dict):
+        raise ValueError(f"{name} must hold a JSON object")
+    return told
+
+
+def _refuse(constant: str) -> None:
+    raise ValueError(f"{constant} is no number of JSON")
+
+
+def _results(row: Row) -> Iterable[EvalResult]:
+    measured = {
+        "mean_reward": ("mean return", row["mean_return"]),
+        "expert_normalized_score": ("expert-normalised score", row.get("normalized")),
+        "success_rate": ("success rate", row.get("success_rate")),
+    }
+    how = {key: row[key] for key in ("ci95", "episodes", "seed") if row.get(key) is not None}
+    for metric, (name, value) in measured.items():
+        if value is not None:
+            yield EvalResult(
+                task_type="reinforcement-learning",
+                task_name="reinforcement learning",
+                dataset_type=row["task"],
+                dataset_name=row["task"],
+                metric_type=metric,
+                metric_name=name,
+                metric_value=round(value, 4),
+                # The interval is the return's.
+                metric_args=how if metric == "mean_reward" else None,
+            )
+
+
+def _head(bundle: Bundle, source: str, media: str | None) -> list[str]:
+    task = min(bundle.specs, default="CartPole-v1")
+    tasks = f"{len(bundle.specs)} task{'' if len(bundle.specs) == 1 else 's'}"
+    lines = [
+        f"# {source.rpartition('/')[2]}",
+        "",
+        f"A generalist agent after Gato ([arXiv 2205.06175]({PAPER})): one network with one set of",
+        f"{bundle.model.parameter_count():,} weights, trained on {tasks}. It acts in Gymnasium",
+        "environments through gato_gym.",
+        "",
+        "```python",
+        "import gato_gym",
+        "",
+        f"agent = gato_gym.GatoAgent.from_pretrained({json.dumps(source)})",
+        f"env = gato_gym.make({json.dumps(task)})",
+        "agent.reset(env)  # then: obs, info = env.reset(); env.step(agent.act(obs))",
+        "```",
+        "",
+    ]
+    if media is not None:
+        video = media.endswith(".mp4")
+        shown = f"[A video of it at play]({media})" if video else f"![It at play]({media})"
+        lines += [shown, ""]
+    return lines
+
+
+def _scores(rows: Sequence[Row], source: str) -> list[str]:
+    if not rows:
+        command = f"gato-gym eval --checkpoint {source} --all --out {SCORECARD}"
+        return ["## Scores", "", f"Not measured yet: `{command}`.", ""]
+    return [
+        "## Scores",
+        "",
+        "Mean return with its 95 % interval. Expert-normalised: 0 is random play, 1 the expert",
+        "that made the data.",
+        "",
+        *_table(
+            ["task", "episodes", "return", "random", "expert", "expert-normalised", "success"],
+            (
+                [
+                    f"`{row['task']}`",
+                    _number(row.get("episodes"), ","),
+                    _number(row["mean_return"], ".1f") + _interval(row.get("ci95")),
+                    _number(row.get("random"), ".1f"),
+                    _number(row.get("expert"), ".1f"),
+                    _number(row.get("normalized"), ".2f"),
+                    _number(row.get("success_rate"), ".0%"),
+                ]
+                for row in rows
+            ),
+        ),
+        "",
+    ]
+
+
+def _origin(card: Row) -> list[str]:
+    """Data and training, as the command that wrote card.json tells them."""
+    lines = []
+    if "data" in card:
+        lines += [
+            "## Data",
+            "",
+            *_table(
+                ["task", "share", "episodes", "steps", "tokens", "by"],
+                (
+                    [
+                        f"`{task}`",
+                        f"{data['share']:.0%}",
+                        f"{data['episodes']:,}",
+                        f"{data['steps']:,}",
+                        f"{data['tokens']:,}",
+                        "; ".join(map(_part, data["parts"])),
+                    ]
+                    for task, data in card["data"].items()
+                ),
+            ),
+            "",
+            "Noise is the share of steps on which a random action was executed; the target stays",
+            "the expert's own action.",
+            "",
+        ]
+    if "curve" in card and "steps" in card:
+        losses = (card["curve"][-1] if card["curve"] else {}).get("losses", {})
+        told = ", ".join(f"{task} {loss}" for task, loss in losses.items())
+        lines += [
+            "## Training",
+            "",
+            f"{card['steps']:,} steps, {card['tokens']:,} tokens, "
+            f"{card['seconds'] / 60:.0f} minutes on {card['machine']}.",
+            f"Loss per target at the end, in nats: {told or 'not logged'}.",
+            "",
+        ]
+    tuned = card.get("finetune")
+    if tuned is not None:
+        lines += [
+            "## Training",
+            "",
+            f"Adapted to `{tuned['task']}` with {tuned['episodes']} of its episodes for "
+            f"{tuned['steps']:,} steps, starting from {tuned['base']}.",
+            "",
+        ]
+    command = (tuned or card).get("command")
+    lines += ["```bash", command, "```", ""] if command else []
+    lines += [card["note"], ""] if card.get("note") else []
+    return lines + (["`card.json` has all settings, versions and the curve.", ""] if lines else [])
+
+
+def _prompts(bundle: Bundle) -> list[str]:
+    if not bundle.prompts:
+        return []
+    return [
+        "## Prompts",
+        "",
+        "Demonstrations that come with it; `agent.reset(env)` begins episodes with the task's.",
+        "",
+        *_table(
+            ["task", "steps", "return", "by", "seed"],
+            (
+                [
+                    f"`{task}`",
+                    f"{len(episode):,}",
+                    f"{episode.episode_return:.1f}",
+                    episode.expert,
+                    str(episode.seed),
+                ]
+                for task, episode in sorted(bundle.prompts.items())
+            ),
+        ),
+        "",
+    ]
+
+
+def _limits(bundle: Bundle, rows: Sequence[Row]) -> list[str]:
+    config = bundle.model.config
+    lines = [
+        "## Limits",
+        "",
+        "- It has learned nothing of tasks that are not above. It acts in any whose spaces are",
+        "  supported, but how well is unknown until it is measured.",
+    ]
+    vocabulary = Vocabulary(config.text_size)
+    steps = [
+        config.context // StepTokenizer(spec, vocabulary, bundle.text).tokens_per_step
+        for spec in bundle.specs.values()
+        if bundle.text is not None or not spec.has_text
+    ]
+    if steps:
+        low, high = min(steps), max(steps)
+        remembered = f"{low:,}" if low == high else f"{low:,} to {high:,}, depending on the task"
+        lines += [
+            f"- It sees {config.context:,} tokens at once. Steps of an episode that it remembers:",
+            f"  {remembered}.",
+        ]
+    if bundle.text is None:
+        lines += ["- It has no text model: it cannot act where observations hold text."]
+    weak = [row["task"] for row in rows if (row.get("normalized") or 1.0) < WEAK]
+    if weak:
+        names = ", ".join(f"`{task}`" for task in weak)
+        lines += [f"- Less than half of the way from random play to the expert: {names}."]
+    unknown = bundle.specs.keys() - {row["task"] for row in rows}
+    if unknown:
+        lines += [
+            f"- Trained on, but not measured: {', '.join(f'`{t}`' for t in sorted(unknown))}."
+        ]
+    return [*lines, ""]
+
+
+def _table(names: Sequence[str], rows: Iterable[Sequence[str]]) -> list[str]:
+    cells = [[" ".join(cell.split()).replace("|", "\\|") for cell in row] for row in rows]
+    return [f"| {' | '.join(row)} |" for row in [names, ["---"] * len(names), *cells]]
+
+
+def _part(part: Row) -> str:
+    first, last = part["seeds"]
+    return f"{part['expert']}, noise {part['noise']:g}, seeds {first} to {last}"
+
+
+def _number(value: float | None, form: str) -> str:
+    return "" if value is None else format(value, form)
+
+
+def _interval(bounds: Sequence[float] | None) -> str:
+    return "" if bounds is None else f" [{bounds[0]:.1f}, {bounds[1]:.1f}]"
