@@ -5,14 +5,14 @@ attention does not care in which order slots stand, so sliding costs nothing: a 
 when its token has fallen out. What a token may see is one number, the first visible position;
 `StepWindow` is the rule that gives it.
 
-Shapes: B rows, of which R are written, N new tokens of all of them, T of one, H heads, C slots, K
-key size.
+Shapes: B rows, of which R are written, N new tokens of all of them, H heads, C slots, K key size.
 """
 
 from __future__ import annotations
 
 from collections import deque
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import torch
@@ -71,15 +71,19 @@ class KeyValueCache:
         device: torch.device | str = "cpu",
         dtype: torch.dtype = torch.float32,
     ) -> None:
-        # Fused attention on a GPU wants rows of masks that are aligned.
-        self.heads, self.capacity = config.heads, -(-(config.context + slack) // ALIGNED) * ALIGNED
-        shape = (config.layers, rows, config.heads, self.capacity, config.width // config.heads)
+        # Fused attention on a GPU wants rows of masks that are aligned. The last slot belongs to no
+        # row's ring: it takes what only fills a batch up.
+        slots = -(-(config.context + slack + 1) // ALIGNED) * ALIGNED
+        self.heads, self.capacity = config.heads, slots - 1
+        shape = (config.layers, rows, config.heads, slots, config.width // config.heads)
         self.keys = torch.zeros(shape, device=device, dtype=dtype)
         self.values = torch.zeros(shape, device=device, dtype=dtype)
         # Position of the token in each slot; -1 = empty.
-        self.positions = torch.full((rows, self.capacity), -1, device=device)
+        self.positions = torch.full((rows, slots), -1, device=device)
         self.lengths = np.zeros(rows, np.int64)
         """Tokens of each row, those that were overwritten among them."""
+        self.programs: dict[Any, Any] = {}
+        """What `graphs` recorded for these tensors; copies start without."""
 
     def __len__(self) -> int:
         return len(self.lengths)
@@ -95,31 +99,21 @@ class KeyValueCache:
         """Slots from the first one that hold all tokens of all rows."""
         return int(min(self.lengths.max(), self.capacity))
 
-    def slots(self, rows: Tensor, positions: Tensor) -> Tensor:
-        """Where the keys of N tokens go in `write`: (N * H,) for their rows and positions (N,).
+    def place(self, rows: Tensor, positions: Tensor) -> Tensor:
+        """Where `write` puts the keys of N tokens: (N * H,) for their rows and positions (N,).
 
-        From now on they are seen at these positions.
+        From now on they are seen at these positions. A token at -1 fills up and is never seen.
         """
-        slots = positions % self.capacity
+        slots = torch.where(positions < 0, self.capacity, positions % self.capacity)
         self.positions[rows, slots] = positions
         heads = torch.arange(self.heads, device=slots.device)
-        return ((rows[:, None] * self.heads + heads) * self.capacity + slots[:, None]).flatten()
+        total = self.positions.shape[1]
+        return ((rows[:, None] * self.heads + heads) * total + slots[:, None]).flatten()
 
     def write(self, layer: int, slots: Tensor, keys: Tensor, values: Tensor) -> None:
-        """Store (N, H, K) keys and values of one layer at the places that `slots` gave."""
+        """Store (N, H, K) keys and values of one layer at the places that `place` gave."""
         for table, new in ((self.keys, keys), (self.values, values)):
             table[layer].flatten(0, 2).index_copy_(0, slots, new.flatten(0, 1).to(table.dtype))
-
-    def visible(self, rows: Tensor, positions: Tensor, first: Tensor, used: int) -> Tensor:
-        """(R, T, used) bool: which slots each token sees.
-
-        Args:
-            rows: (R,).
-            positions, first: (R, T), of the tokens, and the first positions that they see.
-            used: see the method.
-        """
-        held = self.positions[rows, None, :used]
-        return (held <= positions[:, :, None]) & (held >= first[:, :, None])
 
     def copy_row(self, row: int, source: KeyValueCache) -> None:
         """Make `row` a copy of a one-row cache: it starts from a prompt.
@@ -138,6 +132,9 @@ class KeyValueCache:
         self.values[:, row, :, :held] = source.values[:, 0, :, :held]
         self.positions[row, :held] = source.positions[0, :held]
         self.lengths[row] = source.lengths[0]
+
+    def __getstate__(self) -> dict[str, Any]:
+        return self.__dict__ | {"programs": {}}
 
     def clear_row(self, row: int) -> None:
         """Forget a row's tokens."""

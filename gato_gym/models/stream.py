@@ -17,7 +17,8 @@ from torch import Tensor
 
 from gato_gym.errors import NonFiniteError
 from gato_gym.models.cache import StepWindow
-from gato_gym.models.decode import Decoder, Feed
+from gato_gym.models.decode import Decoder
+from gato_gym.models.layout import Feed
 from gato_gym.tokenizers.image import acting_positions
 from gato_gym.tokenizers.timestep import ACTION_ROW, StepTokenizer, TokenSequence
 

@@ -7,7 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gato_gym.models.cache import KeyValueCache, StepWindow
-from gato_gym.models.decode import Decoder, Feed
+from gato_gym.models.decode import Decoder
+from gato_gym.models.layout import Feed
 
 CONTEXT = 32
 ACTIONS = 3
@@ -221,7 +222,7 @@ def test_copy_row_copies(make_config):
     source, target = (KeyValueCache(make_config(), rows=2, slack=SLACK) for _ in range(2))
     rows = np.arange(2)
     positions = source.append(rows, np.full(2, 5))
-    source.slots(torch.tensor([0] * 5 + [1] * 5), torch.from_numpy(positions))
+    source.place(torch.tensor([0] * 5 + [1] * 5), torch.from_numpy(positions))
     source.keys.fill_(3)
     target.copy_row(1, source)
     assert target.lengths.tolist() == [0, 5]
@@ -234,7 +235,7 @@ def test_copy_row_copies(make_config):
 def test_what_does_not_fit_is_not_copied(make_config):
     source = KeyValueCache(make_config(), rows=1, slack=SLACK)
     source.append(np.zeros(1, int), np.array([70]))  # it has turned
-    with pytest.raises(ValueError, match="70 tokens of 64 slots do not fit 40"):
+    with pytest.raises(ValueError, match="70 tokens of 71 slots do not fit 47"):
         KeyValueCache(make_config(), rows=1, slack=8).copy_row(0, source)
 
 

@@ -9,6 +9,7 @@ import torch
 
 from gato_gym.config import model_config
 from gato_gym.errors import NonFiniteError
+from gato_gym.models import programs
 from gato_gym.models.cache import StepWindow
 from gato_gym.models.decode import Decoder
 from gato_gym.models.gato import Gato
@@ -25,6 +26,13 @@ STEPS = 60
 def model():
     torch.manual_seed(0)
     return Gato(model_config("tiny")).eval()
+
+
+@pytest.fixture(params=["lean", "fixed shapes"])
+def decoder(request, model, monkeypatch):
+    """Both ways to run a pass; fixed shapes are not compiled here, see test_programs.py."""
+    monkeypatch.setattr(programs, "_compile", lambda compute: compute)
+    return Decoder(model, compile=request.param == "fixed shapes")
 
 
 def tokenizer(image: bool, numbers: int, values: int = 0) -> StepTokenizer:
@@ -117,21 +125,21 @@ class Checked:
 
 @pytest.mark.parametrize("image", [False, True])
 @pytest.mark.parametrize("numbers", [1, 3])
-def test_every_prediction_equals_a_full_recomputation(model, image, numbers):
+def test_every_prediction_equals_a_full_recomputation(decoder, model, image, numbers):
     tokens = tokenizer(image, numbers)
     checked = Checked(model, [tokens], np.random.default_rng(0))
-    streams = TokenStreams(Decoder(model), [tokens])
+    streams = TokenStreams(decoder, [tokens])
     assert STEPS * tokens.tokens_per_step > 3 * model.config.context
     for _ in range(STEPS):
         checked.step(streams, [0])
     assert checked.compared == STEPS * numbers
 
 
-def test_rows_of_different_tasks_that_restart_and_wait_equal_a_full_recomputation(model):
+def test_rows_of_different_tasks_that_restart_and_wait_equal_a_full_recomputation(decoder, model):
     tokens = [tokenizer(True, 2), tokenizer(False, 1, values=5), tokenizer(True, 3, values=4)]
     tokens += [tokenizer(False, 2)]
     rng = np.random.default_rng(1)
-    checked, streams = Checked(model, tokens, rng), TokenStreams(Decoder(model), tokens)
+    checked, streams = Checked(model, tokens, rng), TokenStreams(decoder, tokens)
     for step in range(STEPS // 2):
         for row in range(len(tokens)):
             if step and step % (7 + 4 * row) == 0:
@@ -141,12 +149,12 @@ def test_rows_of_different_tasks_that_restart_and_wait_equal_a_full_recomputatio
         checked.step(streams, [row for row in range(len(tokens)) if row != waiting])
 
 
-def test_a_demonstration_at_once_equals_one_step_after_the_other(model):
+def test_a_demonstration_at_once_equals_one_step_after_the_other(decoder, model):
     rng = np.random.default_rng(2)
     tokens = tokenizer(image=True, numbers=2)
     sequences = [observation(rng, tokens) for _ in range(5)]
     actions = rng.integers(1024, 2048, (5, 2))
-    naive, taught = Recomputation(model, tokens), TokenStreams(Decoder(model), [tokens])
+    naive, taught = Recomputation(model, tokens), TokenStreams(decoder, [tokens])
     taught.teach(sequences, actions)
     for sequence, ids in zip(sequences, actions, strict=True):
         naive.observe(sequence)
@@ -158,15 +166,15 @@ def test_a_demonstration_at_once_equals_one_step_after_the_other(model):
         checked.step(taught, [0])
 
 
-def test_a_shared_prompt_is_left_alone_by_the_rows_that_start_from_it(model):
+def test_a_shared_prompt_is_left_alone_by_the_rows_that_start_from_it(decoder):
     rng = np.random.default_rng(3)
     tokens = tokenizer(image=False, numbers=1)
-    prompt = TokenStreams(Decoder(model), [tokens])
+    prompt = TokenStreams(decoder, [tokens])
     prompt.teach([observation(rng, tokens) for _ in range(5)], np.full((5, 1), 1500))
     obs = observation(rng, tokens)
 
     def first_logits(prompt: TokenStreams | None) -> torch.Tensor:
-        streams, seen = TokenStreams(Decoder(model), [tokens] * 2), []
+        streams, seen = TokenStreams(decoder, [tokens] * 2), []
 
         def choose(logits, rows):
             seen.append(logits)
@@ -185,10 +193,10 @@ def test_a_shared_prompt_is_left_alone_by_the_rows_that_start_from_it(model):
     assert not torch.allclose(first, first_logits(None), atol=1e-3)
 
 
-def test_a_look_shows_the_prediction_and_its_attention_and_changes_nothing(model):
+def test_a_look_shows_the_prediction_and_its_attention_and_changes_nothing(decoder, model):
     tokens = [tokenizer(True, 2), tokenizer(False, 1, values=5)]
     rng = np.random.default_rng(4)
-    streams = TokenStreams(Decoder(model), tokens)
+    streams = TokenStreams(decoder, tokens)
     for _ in range(STEPS // 2):
         sequences = [observation(rng, one) for one in tokens]
         looks = streams.look(sequences)
@@ -217,9 +225,8 @@ def test_a_look_shows_the_prediction_and_its_attention_and_changes_nothing(model
                 np.testing.assert_allclose(attention.sum(-1), 1, atol=1e-5)
 
 
-def test_copies_of_streams_go_on_alike_without_the_network(model):
+def test_copies_of_streams_go_on_alike_without_the_network(decoder):
     tokens, rng = tokenizer(True, 2), np.random.default_rng(5)
-    decoder = Decoder(model)
     streams = TokenStreams(decoder, [tokens])
     for _ in range(10):
         streams.decide([observation(rng, tokens)])
