@@ -20,6 +20,7 @@ from gato_gym.agents.role import Role, find_prompt, find_space, find_spec
 from gato_gym.models.decode import Decoder
 from gato_gym.models.device import choose_device
 from gato_gym.models.gato import Gato
+from gato_gym.models.precision import check_precision, set_precision
 from gato_gym.models.stream import Choose, TokenStreams, greedy
 from gato_gym.tokenizers.text import TextTokenizer
 from gato_gym.tokenizers.timestep import StepTokenizer
@@ -51,6 +52,7 @@ class GatoAgent(
         documents: card and scorecard that travel with it, see `training.bundle`.
         name: shown in reports.
         seed: of sampled actions (deterministic=False).
+        compile: see `from_pretrained`.
     """
 
     def __init__(
@@ -62,6 +64,7 @@ class GatoAgent(
         documents: Mapping[str, str] | None = None,
         name: str = "unnamed",
         seed: int = 0,
+        compile: bool | None = None,
     ) -> None:
         self.model = model.eval()
         self.config = model.config
@@ -71,7 +74,7 @@ class GatoAgent(
         self.temperature = 1.0
         """Of sampled actions."""
         self._random = torch.Generator().manual_seed(seed)
-        self._decoder = Decoder(self.model)
+        self._decoder = Decoder(self.model, compile)
         self._roles: list[Role] = []
         """One that all rows play, or with `_mixed` one for each row."""
         self._mixed = False
@@ -89,6 +92,8 @@ class GatoAgent(
         *,
         revision: str | None = None,
         device: str | None = None,
+        precision: str = "float32",
+        compile: bool | None = None,
         **hub: Any,
     ) -> GatoAgent:
         """Load an agent.
@@ -98,23 +103,29 @@ class GatoAgent(
                 "owner/name@revision"), or None for the bundled weights.
             revision: of the Hub repository: a branch, a tag or a commit's hash.
             device: where to run; None = cuda if there is one.
+            precision: of the weights: "float32", "bfloat16" or "int8", see `models.precision`.
+            compile: passes of fixed shapes, compiled, on a GPU recorded as CUDA graphs; None = on
+                a GPU.
             hub: options of the download, see `training.hub.OPTIONS`.
 
         Raises:
             CorruptCheckpointError: the folder is missing, incomplete or changed; as `HubError`: the
                 Hub has no such model, does not let us in, or cannot be reached.
-            ValueError: no such device.
+            ValueError: no such device or precision.
+            MissingExtraError: int8 without torchao.
         """
         source = pretrained_model_name_or_path
         where = choose_device(device)
+        check_precision(precision)
         bundle = find_bundle(BUNDLED if source is None else source, revision, **hub)
         return cls(
-            bundle.model.to(where),
+            set_precision(bundle.model.to(where), precision),
             bundle.specs,
             bundle.prompts,
             bundle.text,
             bundle.documents,
             name="bundled" if source is None else str(source),
+            compile=compile,
         )
 
     def save_pretrained(  # type: ignore[override]  # the folder is written by our own code
