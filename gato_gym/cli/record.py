@@ -2,6 +2,7 @@
 
 example:
     gato-gym record --task ALE/Boxing-v5 --out boxing.mp4
+    gato-gym record --task ALE/Boxing-v5 --out boxing.mp4 --overlay
 """
 
 from __future__ import annotations
@@ -10,10 +11,18 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from gato_gym import envs
-from gato_gym.cli.players import AgentKind, load_player, print_json
+from gato_gym.agents import Agent
+from gato_gym.cli.players import (
+    AgentKind,
+    WithoutPrompt,
+    load_gato,
+    load_player,
+    print_json,
+)
+from gato_gym.evaluation.overlay import OverlayPainter
 from gato_gym.evaluation.progress import ProgressBar
 from gato_gym.evaluation.scores import evaluate
-from gato_gym.evaluation.video import VideoObserver
+from gato_gym.evaluation.video import Draw, VideoObserver
 
 
 @dataclass(frozen=True)
@@ -36,6 +45,8 @@ class Options:
     """Begin episodes without the task's demonstration (gato only)."""
     fps: float | None = None
     """Frames per second; default is the task's own."""
+    overlay: bool = False
+    """Draw into each frame what the model looks at and how likely each action is (gato only)."""
     json: bool = False
     """Print JSON."""
 
@@ -45,18 +56,12 @@ def run(options: Options) -> int:
     if options.out.suffix != ".mp4":
         raise ValueError(f"--out must end in .mp4, got {options.out}")
     envs.make(options.task).close()
-    agent, name = load_player(
-        options.agent,
-        options.task,
-        checkpoint=options.checkpoint,
-        prompt=not options.no_prompt,
-        seed=options.seed,
-    )
+    agent, name, draw = _player(options)
     # The observer fills in {seed}; braces of the path itself are doubled.
     template = str(options.out).replace("{", "{{").replace("}", "}}")
     if options.episodes > 1:
         template = f"{template.removesuffix('.mp4')}-{{seed}}.mp4"
-    video = VideoObserver(template, fps=options.fps)
+    video = VideoObserver(template, fps=options.fps, draw=draw)
     with video, ProgressBar(options.task, options.episodes) as bar:
         score = evaluate(
             options.task,
@@ -74,3 +79,23 @@ def run(options: Options) -> int:
         for file, value in zip(files, score.returns, strict=True):
             print(f"{file}: return {value:g}")
     return 0
+
+
+def _player(options: Options) -> tuple[Agent, str | None, Draw | None]:
+    """Who plays, its name (None: it knows its own), and what draws over its frames."""
+    if not options.overlay:
+        agent, name = load_player(
+            options.agent,
+            options.task,
+            checkpoint=options.checkpoint,
+            prompt=not options.no_prompt,
+            seed=options.seed,
+        )
+        return agent, name, None
+    if options.agent != "gato":
+        raise ValueError(
+            f"--overlay shows what the model looks at: it is for --agent gato, not for --agent "
+            f"{options.agent}"
+        )
+    gato = load_gato(options.checkpoint)
+    return (WithoutPrompt(gato) if options.no_prompt else gato), None, OverlayPainter(gato.explain)

@@ -10,7 +10,7 @@ from __future__ import annotations
 import contextlib
 import math
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from fractions import Fraction
 from pathlib import Path
 from types import TracebackType
@@ -31,6 +31,9 @@ DEFAULT_FPS = 30
 _ENCODERS = {"libx264": {"crf": "20", "preset": "veryfast"}, "mpeg4": {"qscale": "4"}}
 _MARGIN, _CAPTION = 8, 22
 _STILLS_KEPT = 24
+
+Draw = Callable[[gymnasium.Env, Any, np.ndarray], np.ndarray]
+"""Environment, observation, the frame that shows it -> the picture to keep, always as large."""
 
 
 class VideoWriter:
@@ -151,8 +154,9 @@ class VideoObserver:
     """Record episodes of a rollout from `env.render()` (render_mode="rgb_array").
 
     `path` may hold the fields {episode} (0, 1, ...) and {seed}: one file per episode. Without a
-    field only the first episode is recorded. As a context manager it discards an episode that an
-    exception cut short. `paths` are the finished files.
+    field only the first episode is recorded. `draw` turns each frame into the picture to keep, e.g.
+    an `overlay.OverlayPainter`. As a context manager it discards an episode that an exception cut
+    short. `paths` are the finished files.
     """
 
     def __init__(
@@ -161,9 +165,10 @@ class VideoObserver:
         *,
         fps: float | None = None,
         episodes: int | None = None,
+        draw: Draw | None = None,
     ):
         self.template = os.fspath(path)
-        self.fps = fps
+        self.fps, self.draw = fps, draw
         one_file = self.template.format(episode=0, seed=0) == self.template
         self.episodes = 1 if one_file else episodes
         self.paths: list[Path] = []
@@ -180,7 +185,7 @@ class VideoObserver:
         fps = self.fps or env.metadata.get("render_fps") or DEFAULT_FPS
         self._writer = VideoWriter(self.template.format(episode=episode, seed=seed), fps)
         self._stills = _EvenSample(_STILLS_KEPT)
-        self._add(env)
+        self._add(env, obs)
 
     def on_step(
         self,
@@ -193,7 +198,7 @@ class VideoObserver:
         info: dict[str, Any],
     ) -> None:
         """Add the frame after the step."""
-        self._add(env)
+        self._add(env, obs)
 
     def on_episode_end(self, result: EpisodeResult) -> None:
         """Give the finished file its name."""
@@ -208,7 +213,7 @@ class VideoObserver:
         chosen = np.linspace(0, len(kept) - 1, min(count, len(kept))).round().astype(int)
         return [kept[i] for i in chosen]
 
-    def _add(self, env: gymnasium.Env) -> None:
+    def _add(self, env: gymnasium.Env, obs: Any) -> None:
         if self._writer is None:
             return
         # Gymnasium also allows strings and lists here; the writer refuses what is not an image.
@@ -218,6 +223,8 @@ class VideoObserver:
                 f"{self._writer.path}: render() returned nothing; make the environment with "
                 'render_mode="rgb_array"'
             )
+        if self.draw is not None:
+            frame = self.draw(env, obs, frame)
         self._writer.add(frame)
         self._stills.add(frame)
 
