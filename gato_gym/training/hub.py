@@ -177,12 +177,12 @@ def _reason(
         return f"it has no revision {revision!r}{known}: pass one that exists, or a commit's hash"
     if isinstance(error, HFValidationError):
         return f"not a name the Hub can have, expected owner/name: {error}"
+    cause = error.__cause__
+    why = "" if cause is None else f" ({type(cause).__name__}: {cause})"
     if isinstance(error, LocalEntryNotFoundError):
-        cause = error.__cause__
-        told = f" ({type(cause).__name__}: {cause})" if cause is not None else ""
         return (
-            f"the Hub at {api.endpoint} was not asked or did not answer{told}, and the cache has "
-            "no whole copy: check the network, HF_ENDPOINT, HF_HUB_OFFLINE and local_files_only"
+            f"the Hub at {api.endpoint} was not asked or did not answer{why}, and the cache has no "
+            "whole copy: check the network, HF_ENDPOINT, HF_HUB_OFFLINE and local_files_only"
         )
     if isinstance(error, HfHubHTTPError):
         status = error.response.status_code
@@ -190,8 +190,8 @@ def _reason(
             return f"it does not accept the token (status {status}): {LOG_IN}"
         return f"it answered with status {status}: {error}; try again later"
     return (
-        f"the connection broke off ({type(error).__name__}: {error}): try again; whole files that "
-        "have arrived are not sent again"
+        f"it broke off with {type(error).__name__}: {error}{why}; try again, what has arrived "
+        "whole is not sent again"
     )
 
 

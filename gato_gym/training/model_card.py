@@ -118,16 +118,14 @@ def score_rows(bundle: Bundle) -> list[Row]:
 
 def _fits(row: Row) -> bool:
     numbers = ("episodes", "mean_return", "random", "expert", "normalized", "success_rate")
-    bounds = row.get("ci95")
+    told = [row.get(name) for name in numbers]
+    bounds = row.get("ci95") or [0, 0]
     return (
         isinstance(row.get("task"), str)
         and row.get("mean_return") is not None
-        and all(isinstance(row.get(name), int | float | None) for name in numbers)
-        and (
-            bounds is None
-            or (isinstance(bounds, list) and len(bounds) == 2)
-            and all(isinstance(bound, int | float) for bound in bounds)
-        )
+        and isinstance(bounds, list)
+        and len(bounds) == 2
+        and all(isinstance(number, int | float | None) for number in [*told, *bounds])
     )
 
 
