@@ -53,7 +53,11 @@ class Decoder:
 
     @torch.inference_mode()
     def run(
-        self, cache: KeyValueCache, feed: Feed, attention: list[Tensor] | None = None
+        self,
+        cache: KeyValueCache,
+        feed: Feed,
+        attention: list[Tensor] | None = None,
+        once: bool = False,
     ) -> Tensor:
         """Append the tokens to the cache, changed in place.
 
@@ -61,13 +65,14 @@ class Decoder:
             cache: of this network.
             feed: what to append.
             attention: where given, gets the (R, H, W, C) attention weights of each block.
+            once: the shape will not come again, so that compiling it is not worth while.
 
         Returns:
             (R, W, D), the normalised states that `logits` takes.
         """
         positions = cache.append(feed.rows, feed.counts)
         layout = Layout.of(feed, positions, len(cache), cache.used())
-        if self.programs is None or attention is not None:
+        if self.programs is None or attention is not None or once:
             return self._compute(layout.tensors(self.device), cache, attention)
         return self.programs.run(layout, cache)
 

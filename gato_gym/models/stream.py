@@ -93,7 +93,7 @@ class TokenStreams:
             row.act(ids)
         # The last action is fed with the first observation of the episode.
         joined = _Tokens(*(np.concatenate(parts) for parts in zip(*tokens, strict=True)))
-        self._run([0], [joined], sequences)
+        self._run([0], [joined], sequences, once=True)
         row.steps, row.prompt = 0, row.window.length
 
     def decide(
@@ -209,6 +209,7 @@ class TokenStreams:
         sequences: Sequence[TokenSequence] = (),
         wanted: int = 1,
         attention: list[_Attention] | None = None,
+        once: bool = False,
     ) -> Tensor:
         """One pass over the new tokens of some rows; (R, W, D)."""
         counts = np.array([len(one.ids) for one in tokens])
@@ -221,7 +222,7 @@ class TokenStreams:
             pictures["places"] = acting_positions(intervals)
         feed = Feed(np.array(rows), counts, *joined, **pictures, wanted=wanted)
         if attention is None:
-            return self.decoder.run(self.cache, feed)
+            return self.decoder.run(self.cache, feed, once=once)
         weights: list[Tensor] = []
         states = self.decoder.run(self.cache, feed, weights)
         # (R, W, L, H, C)
