@@ -39,21 +39,21 @@ def model_card(bundle: Bundle, source: str, media: str | None = None) -> str:
         ValueError: card.json or scorecard.json is not what our commands write.
     """
     rows = score_rows(bundle)
-    # What is read is checked by its use; what is missing is left out.
     try:
-        sections = [
-            *_head(bundle, source, media),
-            *_scores(rows, source),
-            *_origin(_document(bundle, CARD)),
-            *_prompts(bundle),
-            *_limits(bundle, rows),
-            MARK,
-            "",
-        ]
-    except (KeyError, TypeError, AttributeError, IndexError) as error:
+        origin = _origin(_document(bundle, CARD))
+    except (KeyError, TypeError, AttributeError, IndexError, ValueError) as error:
         raise ValueError(
             f"{CARD} is not one that gato-gym train or finetune wrote ({error!r}): remove it"
         ) from error
+    sections = [
+        *_head(bundle, source, media),
+        *_scores(rows, source),
+        *origin,
+        *_prompts(bundle),
+        *_limits(bundle, rows),
+        MARK,
+        "",
+    ]
     front = metadata(bundle, source).to_yaml()
     return str(ModelCard("\n".join(["---", front, "---", "", *sections])))
 
@@ -322,7 +322,8 @@ def _limits(bundle: Bundle, rows: Sequence[Row]) -> list[str]:
         ]
     if bundle.text is None:
         lines += ["- It has no text model: it cannot act where observations hold text."]
-    weak = [row["task"] for row in rows if (row.get("normalized") or 1.0) < WEAK]
+    scored = [row for row in rows if row.get("normalized") is not None]
+    weak = [row["task"] for row in scored if row["normalized"] < WEAK]
     if weak:
         names = ", ".join(f"`{task}`" for task in weak)
         lines += [f"- Less than half of the way from random play to the expert: {names}."]
