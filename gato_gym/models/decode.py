@@ -11,13 +11,16 @@ row, D width, H heads, K key size, C slots.
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from torch import Tensor
 from torch.nn import functional
 
 from gato_gym.models.cache import KeyValueCache
-from gato_gym.models.gato import Gato, rotary_angles, rotate
+from gato_gym.models.gato import Block, Gato, rotary_angles, rotate
 from gato_gym.models.layout import Feed, Layout, Tensors
+from gato_gym.models.packed import pack
 from gato_gym.models.programs import Programs
 
 
@@ -33,8 +36,11 @@ class Decoder:
     def __init__(self, model: Gato, compile: bool | None = None) -> None:
         self.model, self.config = model, model.config
         self.programs: Programs | None = None
+        self._blocks: list[Any] = list(model.blocks)
         if self.device.type == "cuda" if compile is None else compile:
             self.programs = Programs(self._compute)
+        else:
+            self._blocks = [_Block(block) for block in model.blocks]
 
     @property
     def device(self) -> torch.device:
@@ -90,12 +96,12 @@ class Decoder:
         angles = rotary_angles(new.positions, self.config.width // heads)
         slots = cache.place(new.row_of, new.positions)
         everyone, last = _Sight.of_all(new, cache), _Sight.of_asked(new, cache)
-        for layer, block in enumerate(self.model.blocks):
+        for layer, block in enumerate(self._blocks):
             normed = block.norm1(x)
             key, value = block.key_value(normed).unflatten(-1, (2, heads, -1)).unbind(1)
             cache.write(layer, slots, rotate(key, *angles), value)
             see = everyone
-            if layer == len(self.model.blocks) - 1:
+            if layer == len(self._blocks) - 1:
                 # What nobody asks for ends at the last keys.
                 normed, x, see = normed[new.asked], x[new.asked], last
                 angles = angles[0][new.asked], angles[1][new.asked]
@@ -107,6 +113,17 @@ class Decoder:
             gate, linear = block.up(block.norm2(x)).chunk(2, dim=-1)
             x = x + block.down(functional.gelu(gate) * linear)
         return self.model.norm(x).unflatten(0, (-1, new.wanted))
+
+
+class _Block:
+    """The parts of a block, its matrices as they are multiplied fastest."""
+
+    def __init__(self, block: Block) -> None:
+        self.norm1, self.norm2 = block.norm1, block.norm2
+        self.query, self.key_value, self.out, self.up, self.down = (
+            pack(linear)
+            for linear in (block.query, block.key_value, block.out, block.up, block.down)
+        )
 
 
 class _Sight:

@@ -1,0 +1,83 @@
+"""Matrices laid out once the way oneDNN multiplies them with few rows, for acting on a CPU.
+
+A pass of few tokens spends its time on reading weights, and the general product lays each matrix
+out anew before it multiplies: half of the time at 22 tokens (docs/acting.md). PyTorch's compiler
+uses these two operators when it freezes weights; they have no public name. Where they are missing
+or do not agree with `functional.linear`, that takes their place.
+"""
+
+from __future__ import annotations
+
+import logging
+from functools import cache
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+logger = logging.getLogger(__name__)
+
+# One row of a small matrix is multiplied faster where it lies.
+SMALL = 2**19
+
+
+class PackedLinear:
+    """`nn.Linear` without bias for acting on a CPU; lays its weight out again when it has changed.
+
+    Args:
+        linear: its weight, not a copy of it, counts.
+    """
+
+    def __init__(self, linear: nn.Linear) -> None:
+        self._linear = linear
+        self._packed: Tensor | None = None
+        self._version = -1
+
+    def __getstate__(self) -> dict[str, Any]:
+        return self.__dict__ | {"_packed": None}  # has no copy and no pickle
+
+    def __call__(self, x: Tensor) -> Tensor:
+        """(N, D) -> (N, O)."""
+        weight = self._linear.weight
+        if len(x) == 1 and weight.numel() < SMALL:
+            return functional.linear(x, weight)
+        version = 0 if weight.is_inference() else weight._version
+        if self._packed is None or version != self._version:
+            self._packed, self._version = _pack(weight.detach()), version
+        return _multiply(x, self._packed)
+
+
+def pack(linear: nn.Linear) -> PackedLinear | nn.Linear:
+    """The faster of both for a matrix where it lies."""
+    plain = type(linear.weight) is nn.Parameter and linear.bias is None
+    dtype = linear.weight.dtype
+    if plain and linear.weight.device.type == "cpu" and packing_works(dtype):
+        return PackedLinear(linear)
+    return linear
+
+
+@cache
+def packing_works(dtype: torch.dtype) -> bool:
+    """Whether this PyTorch has the operators, and they agree with `functional.linear`."""
+    if dtype not in (torch.float32, torch.bfloat16):
+        return False
+    try:
+        weight = torch.linspace(-1, 1, 48 * 32).view(48, 32).to(dtype)
+        x = torch.linspace(-1, 1, 3 * 32).view(3, 32).to(dtype)
+        found, expected = _multiply(x, _pack(weight)), functional.linear(x, weight)
+        torch.testing.assert_close(found, expected)
+    except Exception as error:  # whatever is wrong with what has no public name
+        logger.info("matrices are not laid out before acting: %s", error)
+        return False
+    return True
+
+
+def _pack(weight: Tensor) -> Tensor:
+    packed: Tensor = torch.ops.mkldnn._reorder_linear_weight(weight, None)
+    return packed
+
+
+def _multiply(x: Tensor, packed: Tensor) -> Tensor:
+    found: Tensor = torch.ops.mkldnn._linear_pointwise(x, packed, None, "none", [], "")
+    return found
