@@ -32,7 +32,7 @@ class PackedLinear:
     def __init__(self, linear: nn.Linear) -> None:
         self._linear = linear
         self._packed: Tensor | None = None
-        self._version = -1
+        self._of: tuple[int, int] | None = None
 
     def __getstate__(self) -> dict[str, Any]:
         return self.__dict__ | {"_packed": None}  # has no copy and no pickle
@@ -40,11 +40,11 @@ class PackedLinear:
     def __call__(self, x: Tensor) -> Tensor:
         """(N, D) -> (N, O)."""
         weight = self._linear.weight
-        if len(x) == 1 and weight.numel() < SMALL:
+        if (len(x) == 1 and weight.numel() < SMALL) or type(weight) is not nn.Parameter:
             return functional.linear(x, weight)
-        version = 0 if weight.is_inference() else weight._version
-        if self._packed is None or version != self._version:
-            self._packed, self._version = _pack(weight.detach()), version
+        now = weight.data_ptr(), 0 if weight.is_inference() else weight._version
+        if self._packed is None or now != self._of:
+            self._packed, self._of = _pack(weight.detach()), now
         return _multiply(x, self._packed)
 
 

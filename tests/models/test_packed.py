@@ -44,6 +44,10 @@ def test_changed_weights_count_at_once():
         linear.weight.mul_(2)
     with torch.inference_mode():
         torch.testing.assert_close(multiply(x), 2 * before)
+    linear.weight.data = linear.weight.data.to(torch.bfloat16)
+    with torch.inference_mode():
+        found = multiply(x.to(torch.bfloat16))
+    torch.testing.assert_close(found.float(), 2 * before, atol=0.1, rtol=0.05)
 
 
 def test_copies_are_laid_out_again():
