@@ -33,7 +33,7 @@ from gato_gym.errors import HubError
 OPTIONS = frozenset(
     {"token", "cache_dir", "force_download", "local_files_only", "endpoint", "etag_timeout"}
 )
-LIBRARY = {"library_name": "gato-gym", "library_version": gato_gym.__version__}
+LIBRARY: dict[str, Any] = {"library_name": "gato-gym", "library_version": gato_gym.__version__}
 LOG_IN = "log in with `hf auth login`, or pass token="
 
 
@@ -58,9 +58,8 @@ def download(
     """
     try:
         with _bars_for_people():
-            folder = huggingface_hub.snapshot_download(
-                repo_id, revision=revision, allow_patterns=list(patterns), **LIBRARY, **options
-            )
+            wanted: dict[str, Any] = {"allow_patterns": list(patterns), **LIBRARY, **options}
+            folder = huggingface_hub.snapshot_download(repo_id, revision=revision, **wanted)
     except Exception as error:  # what it raises has no common base
         reason = _reason(error, repo_id, revision, HfApi(options.get("endpoint")), options)
         raise HubError(

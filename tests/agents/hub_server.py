@@ -228,11 +228,17 @@ class Handler(BaseHTTPRequestHandler):
                     "path": file["path"],
                     "uploadMode": "lfs" if file["path"].endswith(LARGE) else "regular",
                     "shouldIgnore": False,
-                    "oid": git_oid(there[file["path"]]) if file["path"] in there else None,
+                    "oid": self._oid(file["path"], there),
                 }
                 for file in json.loads(self.body)["files"]
             ]
             self._send(200, {"files": files})
+
+    def _oid(self, path: str, files: dict[str, bytes]) -> str | None:
+        if path not in files:
+            return None
+        large = path.endswith(LARGE)
+        return hashlib.sha256(files[path]).hexdigest() if large else git_oid(files[path])
 
     def _batch(self, name: str) -> None:
         if self._repo(name):
@@ -255,11 +261,11 @@ class Handler(BaseHTTPRequestHandler):
     def _commit(self, name: str, revision: str) -> None:
         pull_request = "create_pr" in self.query
         repo = self._repo(name, write=not pull_request)
+        self.hub.before_commit()
         if repo is None or (parent := self._at(repo, revision)) is None:
             return
-        self.hub.before_commit()
         header, *operations = [json.loads(line) for line in self.body.splitlines()]
-        if header["value"].get("parentCommit", parent) != repo.find(revision):
+        if header["value"].get("parentCommit", parent) != parent:
             return self._send(412, {"error": "the branch has moved on"})
         files = dict(repo.commits[parent])
         for operation in operations:

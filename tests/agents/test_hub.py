@@ -7,7 +7,6 @@ import socket
 import subprocess
 import sys
 import time
-from dataclasses import replace
 from pathlib import Path
 
 import huggingface_hub
@@ -18,6 +17,7 @@ from huggingface_hub import ModelCard, constants
 
 import gato_gym
 from gato_gym.agents.gato import BUNDLED, GatoAgent
+from gato_gym.cli import main
 from gato_gym.config import model_config
 from gato_gym.envs import task_spec
 from gato_gym.errors import CorruptCheckpointError, HubError
@@ -138,6 +138,22 @@ def test_two_pushes_at_once_do_not_mix(hub, pushed):
     with pytest.raises(HubError, match="somebody else changed it at the same time: push again"):
         tiny(2).push_to_hub("me/gato")
     assert repo.messages[-1] == "theirs"
+
+
+def test_the_same_again_is_the_same_commit(hub, pushed):
+    agent, commit = pushed
+    assert agent.push_to_hub("me/gato").oid == commit.oid
+    assert len(hub.repos["me/gato"].messages) == 2  # the Hub's own, and ours
+
+
+def test_the_command_line_takes_a_pinned_id(hub, pushed, capsys):
+    hub.repos["me/gato"].tags["v1"] = pushed[1].oid
+    command = ["eval", "--task", TASK, "--episodes", "1", "--json", "--checkpoint"]
+    assert main([*command, "me/gato@v1"]) == 0
+    assert json.loads(capsys.readouterr().out)["checkpoint"] == "me/gato@v1"
+    assert main([*command, "me/gato@v9"]) == 2
+    told = capsys.readouterr().err.splitlines()
+    assert len(told) == 1 and "no revision 'v9', but main, v1: pass one that exists" in told[0]
 
 
 def test_save_can_push_and_a_bare_name_is_ones_own(hub, tmp_path):
@@ -284,7 +300,7 @@ def test_what_one_may_not_write_says_what_to_do(hub, pushed, monkeypatch):
 
 
 def test_only_an_agents_files_are_fetched(hub, pushed, tmp_path):
-    repo, strange = hub.repos["me/gato"], "prompts/sub/CartPole-v1.episode"
+    repo = hub.repos["me/gato"]
     foreign = {
         "run.py": b"1",
         "pytorch_model.bin": b"\x80",
@@ -298,7 +314,7 @@ def test_only_an_agents_files_are_fetched(hub, pushed, tmp_path):
         GatoAgent.from_pretrained("me/gato", trust_remote_code=True)
     with pytest.raises(ValueError, match=r"revision 'v1' is for a Hub id"):
         GatoAgent.from_pretrained(BUNDLED, revision="v1")
-    assert not list((tmp_path / "cache").rglob("*.py")) and strange not in hub.served()
+    assert not list((tmp_path / "cache").rglob("*.py"))
 
 
 @pytest.mark.parametrize(
@@ -356,4 +372,3 @@ def test_a_process_of_its_own_says_nothing_and_may_be_killed(hub, pushed, tmp_pa
     hub.breaks.clear()
     done = subprocess.run([sys.executable, "-c", code], env=env, capture_output=True, text=True)
     assert (done.stdout, done.stderr, done.returncode) == ("1\n", "", 0)
-    assert replace(pushed[0].specs[TASK]).id == TASK
