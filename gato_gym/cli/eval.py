@@ -4,7 +4,7 @@
 
 examples:
     gato-gym eval --task CartPole-v1 --episodes 50 --seed 7000 --json
-    gato-gym eval --all --episodes 50 --out scorecard.json
+    gato-gym eval --all --episodes 50 --num-envs 16 --out scorecard.json
     gato-gym eval --task ALE/Boxing-v5 --agent expert --episodes 20
     gato-gym eval --all --agent expert --ray auto --out experts.json
 """
@@ -30,6 +30,7 @@ from gato_gym.cli.players import (
 from gato_gym.data.cluster import check_address, import_ray
 from gato_gym.envs.registry import named_by_data
 from gato_gym.evaluation import cluster
+from gato_gym.evaluation.batched import TOGETHER, BatchAgent
 from gato_gym.evaluation.progress import ProgressBar
 from gato_gym.evaluation.scores import Score, agent_name, evaluate, summarize
 
@@ -52,6 +53,9 @@ class Options:
     """Folder or Hub id of the model; default is the bundled one."""
     no_prompt: bool = False
     """Begin episodes without the task's demonstration (gato only)."""
+    num_envs: int | None = None
+    """Episodes that the model plays at once, in one batch; the episodes and their returns are those
+    of 1. Default 8 (experts and random play: one after the other)."""
     ray: str | None = None
     """Play on a Ray cluster: HOST:PORT, ray://HOST:PORT, auto, or local to start one here."""
     workers: int | None = None
@@ -68,6 +72,7 @@ def run(options: Options) -> int:
         raise ValueError("pass either --task ID or --all")
     if options.workers is not None and (options.ray is None or options.workers < 1):
         raise ValueError("--workers N, at least 1, is for --ray ADDRESS")
+    _check_num_envs(options)
     if options.ray is not None:
         scores = _on_cluster(options.ray, options)
     else:
@@ -89,6 +94,20 @@ def run(options: Options) -> int:
     else:
         print_table(scores)
     return 0
+
+
+def _check_num_envs(options: Options) -> None:
+    if options.num_envs is None:
+        return
+    if options.num_envs < 1:
+        raise ValueError(f"--num-envs must be at least 1, got {options.num_envs}")
+    if options.ray is not None:
+        raise ValueError("--num-envs is for play in this process; with --ray pass --workers N")
+    if options.agent != "gato" and options.num_envs > 1:
+        raise ValueError(
+            f"--num-envs {options.num_envs} is for --agent gato: --agent {options.agent} plays one "
+            "episode after the other; to play several at once, pass --ray local --workers N"
+        )
 
 
 def _bundle(options: Options) -> list[Score]:
@@ -148,6 +167,7 @@ def _play(task: str, options: Options, player: tuple[Any, str | None] | None = N
         seed=options.seed,
     )
     _warn_untrained(task, agent)
+    default = TOGETHER if isinstance(agent, BatchAgent) else 1
     with ProgressBar(task, options.episodes) as bar:
         return evaluate(
             task,
@@ -156,6 +176,7 @@ def _play(task: str, options: Options, player: tuple[Any, str | None] | None = N
             seed=options.seed,
             observers=[bar],
             checkpoint=name or agent_name(agent),
+            num_envs=default if options.num_envs is None else options.num_envs,
         )
 
 

@@ -12,7 +12,7 @@ from gymnasium import spaces
 
 import gato_gym
 from gato_gym.errors import InvalidEpisodeError, UnsupportedSpaceError
-from gato_gym.evaluation.rollout import EpisodeResult
+from gato_gym.evaluation.rollout import EpisodeResult, Observer
 from gato_gym.types import ROOT_KEY, Episode, flatten_observation
 
 if TYPE_CHECKING:
@@ -81,6 +81,53 @@ class Column:
         """All rows, (rows, ...). The column must not be used any more."""
         self._resize(self._count)
         return self._buffer
+
+
+class PerEpisode:
+    """Gives each episode of a batch an observer of its own.
+
+    Args:
+        make: of an environment and the seed it was reset with, the observer of that episode; None
+            leaves it alone, e.g. to film only the first:
+            `PerEpisode(lambda env, seed: video if seed == 7000 else None)`.
+    """
+
+    interleaves = True
+
+    def __init__(self, make: Callable[[gymnasium.Env, int], Observer | None]) -> None:
+        self._make = make
+        self._running: dict[int, Observer | None] = {}
+        self._ended: Observer | None = None
+
+    def on_reset(self, env: gymnasium.Env, obs: Any, info: dict[str, Any], seed: int) -> None:
+        """An episode begins, with a new observer."""
+        observer = self._running[id(env)] = self._make(env, seed)
+        if observer is not None:
+            observer.on_reset(env, obs, info, seed)
+
+    def on_step(
+        self,
+        env: gymnasium.Env,
+        action: Any,
+        obs: Any,
+        reward: float,
+        terminated: bool,
+        truncated: bool,
+        info: dict[str, Any],
+    ) -> None:
+        """A step of that environment's episode."""
+        ended = terminated or truncated
+        observer = self._running.pop(id(env)) if ended else self._running[id(env)]
+        if ended:
+            self._ended = observer  # whose result comes next
+        if observer is not None:
+            observer.on_step(env, action, obs, reward, terminated, truncated, info)
+
+    def on_episode_end(self, result: EpisodeResult) -> None:
+        """The result of the episode whose last step was just seen."""
+        observer, self._ended = self._ended, None
+        if observer is not None:
+            observer.on_episode_end(result)
 
 
 class EpisodeRecorder:

@@ -13,6 +13,8 @@ from gato_gym.evaluation.rollout import EpisodeResult
 class ProgressBar:
     """An observer that counts episodes and steps on stderr. Use it as a context manager."""
 
+    interleaves = True
+
     def __init__(self, title: str, episodes: int) -> None:
         # tqdm's own "disable=None" means: silent unless stderr is a terminal.
         self._bar = tqdm(total=episodes, desc=title, unit="episode", disable=None, leave=False)

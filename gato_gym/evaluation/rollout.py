@@ -1,4 +1,7 @@
-"""The one loop that plays episodes: collection, evaluation and video all go through it."""
+"""The one loop that plays episodes: collection, evaluation and video all go through it.
+
+`gato_gym.evaluation.batched` plays many of the same episodes at once.
+"""
 
 from __future__ import annotations
 
@@ -26,7 +29,11 @@ class EpisodeResult:
 
 
 class Observer(Protocol):
-    """Watches episodes without touching them: a recorder, a video writer, a progress bar."""
+    """Watches episodes without touching them: a recorder, a video writer, a progress bar.
+
+    Episodes come one after the other, unless the observer has a true attribute `interleaves` (see
+    `gato_gym.evaluation.batched`).
+    """
 
     def on_reset(self, env: gymnasium.Env, obs: Any, info: dict[str, Any], seed: int) -> None:
         """An episode begins."""
@@ -60,37 +67,64 @@ def rollout(
 
     The agent is reset before the environment of every episode.
     """
-    results = []
-    for episode_seed in range(seed, seed + episodes):
-        result = _play(env, agent, episode_seed, observers, deterministic)
-        results.append(result)
-        for observer in observers:
-            observer.on_episode_end(result)
-    return results
+    return [_play(env, agent, seed + i, observers, deterministic) for i in range(episodes)]
 
 
 def _play(
     env: gymnasium.Env, agent: Agent, seed: int, observers: Sequence[Observer], deterministic: bool
 ) -> EpisodeResult:
-    begin = time.perf_counter()
+    began = time.perf_counter()
     agent.reset(env)
-    obs, info = env.reset(seed=seed)
-    for observer in observers:
-        observer.on_reset(env, obs, info, seed)
-    episode_return, length = 0.0, 0
-    terminated = truncated = False
-    while not (terminated or truncated):
-        action = agent.act(obs, deterministic=deterministic)
-        obs, reward, terminated, truncated, info = env.step(action)
+    playing, result = Playing(env, seed, observers, began), None
+    while result is None:
+        result = playing.step(agent.act(playing.obs, deterministic=deterministic))
+    return result
+
+
+class Playing:
+    """An episode while it is played: executes actions, counts, and tells the observers.
+
+    Args:
+        env: is reset.
+        seed: with which.
+        observers: watch.
+        began: when the episode's time began, by `time.perf_counter`; None is now.
+    """
+
+    def __init__(
+        self,
+        env: gymnasium.Env,
+        seed: int,
+        observers: Sequence[Observer] = (),
+        began: float | None = None,
+    ) -> None:
+        self.env, self.seed, self._observers = env, seed, observers
+        self._began = time.perf_counter() if began is None else began
+        self._return, self._length = 0.0, 0
+        self.obs: Any
+        """What the next action is for."""
+        self.obs, info = env.reset(seed=seed)
         for observer in observers:
-            observer.on_step(env, action, obs, float(reward), terminated, truncated, info)
-        episode_return += float(reward)
-        length += 1
-    return EpisodeResult(
-        seed=seed,
-        episode_return=episode_return,
-        length=length,
-        success=bool(info["success"]) if "success" in info else None,
-        terminated=bool(terminated),
-        seconds=time.perf_counter() - begin,
-    )
+            observer.on_reset(env, self.obs, info, seed)
+
+    def step(self, action: Any) -> EpisodeResult | None:
+        """Execute an action; the result once the episode is over."""
+        env = self.env
+        self.obs, reward, terminated, truncated, info = env.step(action)
+        for observer in self._observers:
+            observer.on_step(env, action, self.obs, float(reward), terminated, truncated, info)
+        self._return += float(reward)
+        self._length += 1
+        if not (terminated or truncated):
+            return None
+        result = EpisodeResult(
+            seed=self.seed,
+            episode_return=self._return,
+            length=self._length,
+            success=bool(info["success"]) if "success" in info else None,
+            terminated=bool(terminated),
+            seconds=time.perf_counter() - self._began,
+        )
+        for observer in self._observers:
+            observer.on_episode_end(result)
+        return result

@@ -6,8 +6,11 @@ the return, so intervals of the one are intervals of the other.
 
 from __future__ import annotations
 
+import contextlib
+import time
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -15,6 +18,7 @@ from scipy import stats
 
 from gato_gym import envs
 from gato_gym.agents import Agent
+from gato_gym.evaluation.batched import batched_rollout, check_batches
 from gato_gym.evaluation.rollout import EpisodeResult, Observer, rollout
 from gato_gym.types import TaskSpec
 
@@ -31,6 +35,8 @@ class Score:
     normalized     None unless both references are known and the expert is above random
     success_rate   None where the task reports no success
     checkpoint     who played: a checkpoint's name, an expert's id or "random"
+    steps_per_second  of the wall clock, all episodes together, environments included
+    num_envs       episodes played at once
     """
 
     task: str
@@ -46,6 +52,7 @@ class Score:
     steps_per_second: float
     mean_length: float
     returns: tuple[float, ...]
+    num_envs: int = 1
 
     def to_json(self) -> dict[str, Any]:
         """A JSON-ready dict."""
@@ -61,6 +68,7 @@ def evaluate(
     observers: Sequence[Observer] = (),
     deterministic: bool = True,
     checkpoint: str | None = None,
+    num_envs: int = 1,
     **env_kwargs: Any,
 ) -> Score:
     """Play a task and score it.
@@ -73,31 +81,58 @@ def evaluate(
         observers: watch the episodes, e.g. a `VideoObserver`.
         deterministic: passed to `agent.act`.
         checkpoint: the agent's name in the score; default its `checkpoint` or `id` attribute.
+        num_envs: how many episodes play at once, see `batched_rollout`; more than there are
+            episodes is no use and not done.
         env_kwargs: passed to `gato_gym.envs.make`, e.g. render_mode="rgb_array".
 
     Raises:
         UnknownTaskError, MissingExtraError: see `gato_gym.make`.
+        TypeError: with `num_envs`, an agent that plays one episode at a time, or an observer that
+            expects to see them so.
+        ValueError: no episodes, or no environments.
     """
-    if episodes < 1:
-        raise ValueError(f"episodes must be at least 1, got {episodes}")
-    env = envs.make(task, **env_kwargs)
-    try:
-        spec = envs.task_spec(env)
-        results = rollout(
-            env,
-            agent,
-            episodes=episodes,
-            seed=seed,
-            observers=observers,
-            deterministic=deterministic,
+    for name, value in (("episodes", episodes), ("num_envs", num_envs)):
+        if value < 1:
+            raise ValueError(f"{name} must be at least 1, got {value}")
+    many = min(num_envs, episodes)
+    with contextlib.ExitStack() as stack:
+        copies = [envs.make(task, **env_kwargs)]
+        stack.callback(copies[0].close)
+        spec = envs.task_spec(copies[0])
+        if many > 1:
+            check_batches(agent, observers)  # before the other copies are made
+        for _ in range(1, many):
+            copies.append(envs.make(task, **env_kwargs))
+            stack.callback(copies[-1].close)
+        play = partial(rollout, copies[0]) if many == 1 else partial(batched_rollout, copies)
+        begin = time.perf_counter()
+        results = play(
+            agent, episodes=episodes, seed=seed, observers=observers, deterministic=deterministic
         )
-    finally:
-        env.close()
-    return score(spec, results, checkpoint or agent_name(agent))
+        seconds = time.perf_counter() - begin
+    name = checkpoint or agent_name(agent)
+    return score(spec, results, name, seconds=seconds, num_envs=many)
 
 
-def score(spec: TaskSpec, results: Sequence[EpisodeResult], checkpoint: str) -> Score:
-    """The score of episodes that were played already, at least one, in order of their seeds."""
+def score(
+    spec: TaskSpec,
+    results: Sequence[EpisodeResult],
+    checkpoint: str,
+    *,
+    seconds: float | None = None,
+    num_envs: int = 1,
+) -> Score:
+    """The score of episodes that were played already.
+
+    Args:
+        spec: of the task.
+        results: at least one, in order of their seeds.
+        checkpoint: who played.
+        seconds: that all of them took together; None = one after the other.
+        num_envs: how many were played at once.
+    """
+    if seconds is None:
+        seconds = sum(result.seconds for result in results)
     returns = [result.episode_return for result in results]
     successes = [result.success for result in results if result.success is not None]
     steps = sum(result.length for result in results)
@@ -113,9 +148,10 @@ def score(spec: TaskSpec, results: Sequence[EpisodeResult], checkpoint: str) -> 
         normalized=normalize(mean, spec.random_score, spec.expert_score),
         success_rate=float(np.mean(successes)) if successes else None,
         checkpoint=checkpoint,
-        steps_per_second=steps / max(sum(result.seconds for result in results), 1e-9),
+        steps_per_second=steps / max(seconds, 1e-9),
         mean_length=steps / len(results),
         returns=tuple(returns),
+        num_envs=num_envs,
     )
 
 

@@ -23,7 +23,7 @@ from gato_gym.evaluation.scores import (
 
 KEYS = {
     *("task", "episodes", "seed", "mean_return", "ci95", "random", "expert", "normalized"),
-    *("success_rate", "checkpoint", "steps_per_second", "mean_length", "returns"),
+    *("success_rate", "checkpoint", "steps_per_second", "mean_length", "returns", "num_envs"),
 }
 
 
