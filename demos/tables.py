@@ -136,7 +136,7 @@ def _environment_steps(card: Mapping[str, Any]) -> int:
 
 
 def bench_train() -> list[str]:
-    """Our training step beside the plain loop, as `benchmarks/bench_train.py` measured them."""
+    """Our training step beside the plain loop, as `benchmarks/bench.py train` measured them."""
     found = json.loads((RESULTS / "bench_train_cpu.json").read_text())
     lines = table(
         ("", "tokens/s", "plain loop", "ratio", "environment steps/s", "plain loop"),
@@ -158,6 +158,32 @@ def bench_train() -> list[str]:
             f"{run['padding']['value']:.1%}",
             f"{run['loader_wait']['value']:.2%}",
             f"{run['patch_network']:.1%}",
+        )
+    commands = [f"`{name}`: `{run['command']}`" for name, run in found.items()]
+    machine = next(iter(found.values()))["machine"]
+    return [*lines, "", f"On {machine}. {'; '.join(commands)}."]
+
+
+def bench_act() -> list[str]:
+    """Our steps beside recomputing the context, as `benchmarks/bench.py act` measured them."""
+    found = json.loads((RESULTS / "bench_act_cpu.json").read_text())
+    lines = table(
+        ("", "tokens of a step", "context", "p50", "p99", "recomputing, p50", "ratio"),
+        ("batch of 8, steps/s", "times batch 1", "batch of 64"),
+    )
+    for name, run in found.items():
+        one, eight, many = (run["batches"].get(size) for size in ("1", "8", "64"))
+        lines += cells(
+            f"`{name}`",
+            run["tokens_per_step"],
+            f"{run['context']:,}",
+            f"{run['p50_ms']:.1f} ms",
+            f"{run['p99_ms']:.1f} ms",
+            f"{run['reference_p50_ms']:,.0f} ms",
+            f"{run['ratio']:.1f}",
+            f"{eight['steps_per_second']:,.0f}",
+            f"{eight['steps_per_second'] / one['steps_per_second']:.1f}",
+            "" if many is None else f"{many['steps_per_second'] / one['steps_per_second']:.1f}",
         )
     commands = [f"`{name}`: `{run['command']}`" for name, run in found.items()]
     machine = next(iter(found.values()))["machine"]
@@ -215,6 +241,7 @@ def cells(*values: Any) -> list[str]:
 
 TABLES: dict[str, dict[str, Callable[[], list[str]]]] = {
     "README.md": {"scores": scores},
+    "docs/acting.md": {"bench-act": bench_act},
     "docs/experts.md": {"learned": learned},
     "docs/scaling.md": {"scaling": scaling},
     "docs/suite.md": {"domains": domains, "stacking": stacking, "held-out": held_out},
