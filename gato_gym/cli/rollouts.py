@@ -27,6 +27,7 @@ from gato_gym.cli.choose_tasks import choose_tasks
 from gato_gym.cli.players import load_gato
 from gato_gym.data.mixture import DOMAIN
 from gato_gym.envs.registry import domain_of, named_by_data, resolve
+from gato_gym.evaluation.batched import TOGETHER
 from gato_gym.evaluation.scores import Score, evaluate, summarize
 
 FOLDER = "rollouts"
@@ -315,7 +316,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     for task in options.tasks:
         line: dict[str, Any]
         try:
-            line = evaluate(task, agent, episodes=options.episodes, seed=options.seed).to_json()
+            line = evaluate(
+                task, agent, episodes=options.episodes, seed=options.seed, num_envs=TOGETHER
+            ).to_json()
         except Exception as error:
             told = " ".join(str(error).split())[:_MESSAGE]
             line = {"task": task, "error": f"{type(error).__name__}: {told}"}

@@ -11,6 +11,7 @@ the maximum is chosen on the episodes that it is made of. `last` in the result i
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -27,7 +28,8 @@ from gato_gym.agents.gato import GatoAgent
 from gato_gym.data.corpus import Corpus
 from gato_gym.data.manifest import EpisodeEntry
 from gato_gym.errors import GatoGymError
-from gato_gym.evaluation.rollout import Observer, rollout
+from gato_gym.evaluation.batched import TOGETHER, batched_rollout
+from gato_gym.evaluation.rollout import Observer
 from gato_gym.evaluation.scores import normalize
 from gato_gym.training import adapt, finetune
 from gato_gym.training.bundle import Bundle, save_bundle
@@ -143,23 +145,24 @@ class FewShotRun:
         """Train to the last step; yields the trainer's logs, and each evaluation when it is done.
 
         Args:
-            observers: watch the episodes that are played.
-            stop: asked before every step and every episode; the run is saved and ends.
+            observers: watch the episodes that are played, see `batched.mixed_rollout`.
+            stop: asked before every step, of training and of play; the run is saved and ends.
 
         Raises:
             TrainingError: a loss or gradient is not finite.
         """
-        env = envs.make(self.spec.id)
-        try:
+        with contextlib.ExitStack() as stack:
+            copies = []
+            for _ in range(min(TOGETHER, self.config.evaluate_episodes)):
+                copies.append(envs.make(self.spec.id))
+                stack.callback(copies[-1].close)
             if self._due(self.trainer.step):
-                yield from self._evaluate(env, observers, stop)
+                yield from self._evaluate(copies, observers, stop)
             for log in self.trainer.run(stop):
                 if isinstance(log, StepLog):
                     yield log
                     if self._due(log.step):
-                        yield from self._evaluate(env, observers, stop)
-        finally:
-            env.close()
+                        yield from self._evaluate(copies, observers, stop)
 
     @property
     def finished(self) -> bool:
@@ -171,16 +174,19 @@ class FewShotRun:
         return ends and all(point.step != step for point in self.curve)
 
     def _evaluate(
-        self, env: gymnasium.Env, observers: Sequence[Observer], stop: Callable[[], bool]
+        self,
+        copies: Sequence[gymnasium.Env],
+        observers: Sequence[Observer],
+        stop: Callable[[], bool],
     ) -> Iterator[Evaluation]:
         """Play; yields nothing where it is stopped on the way."""
         count, step = self.config.evaluate_episodes, self.trainer.step
         first = self._seed + count * -(-step // self.config.evaluate_every)
-        player, results = self.agent(), []
-        for seed in range(first, first + count):
-            if stop():
-                return
-            results += rollout(env, player, episodes=1, seed=seed, observers=observers)
+        results = batched_rollout(
+            copies, self.agent(), episodes=count, seed=first, observers=observers, stop=stop
+        )
+        if len(results) < count:
+            return
         successes = [result.success for result in results if result.success is not None]
         point = Evaluation(
             step=step,

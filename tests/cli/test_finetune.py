@@ -94,17 +94,20 @@ def test_from_scratch(command, run_json):
 
 
 def test_an_interrupt_while_it_plays_is_resumed(command, run, run_json, tmp_path, monkeypatch):
-    rollout, seen = few_shot.rollout, []
+    play, asked = few_shot.batched_rollout, []
 
-    def interrupted(*args, **kwargs):
-        seen.append(kwargs["seed"])
-        if len(seen) == 2:
-            signal.raise_signal(signal.SIGINT)
-        return rollout(*args, **kwargs)
+    def interrupted(*args, stop, **kwargs):
+        def signalled():
+            asked.append(None)
+            if len(asked) == 5:
+                signal.raise_signal(signal.SIGINT)
+            return stop()
 
-    monkeypatch.setattr(few_shot, "rollout", interrupted)
+        return play(*args, stop=signalled, **kwargs)
+
+    monkeypatch.setattr(few_shot, "batched_rollout", interrupted)
     code, out, err = run(*command, "--evaluate-episodes", 2)
-    assert (code, out) == (130, "")
+    assert (code, out, len(asked)) == (130, "", 5)
     assert "run the same command again to resume" in err.splitlines()[-1]
     monkeypatch.undo()
     resumed = run_json(*command, "--evaluate-episodes", 2)

@@ -2,7 +2,10 @@
 
 import json
 import warnings
+from dataclasses import replace
+from types import SimpleNamespace
 
+import gymnasium
 import numpy as np
 import pytest
 
@@ -10,6 +13,7 @@ from gato_gym import envs
 from gato_gym.agents import RandomAgent
 from gato_gym.agents.experts import load_expert
 from gato_gym.errors import UnknownTaskError
+from gato_gym.evaluation import scores
 from gato_gym.evaluation.rollout import EpisodeResult
 from gato_gym.evaluation.scores import (
     Score,
@@ -176,3 +180,89 @@ def test_the_summary_of_domains():
 def test_a_domain_without_references_says_so():
     found = summarize([a_score("a", [1.0], random=None)], {"a": "x"})
     assert found == {"x": {"mean": None, "iqm": None, "ci95": None, "count": 0}}
+
+
+# Many episodes at once
+
+
+class Copycat:
+    """Pushes the pole's cart after the pole, for one environment or a batch."""
+
+    def reset(self, env_or_task):
+        pass
+
+    def act(self, obs, deterministic=True):
+        return int(obs[2] > 0)
+
+    def predict(self, observation, state=None, episode_start=None, deterministic=True):
+        return [None if obs is None else self.act(obs) for obs in observation], state
+
+
+class Fragile(gymnasium.Wrapper):
+    """Counts copies that are open, and raises in the third step of an episode if asked to."""
+
+    open = made = 0
+    error = None
+
+    def __init__(self, env):
+        super().__init__(env)
+        Fragile.open += 1
+        Fragile.made += 1
+
+    def reset(self, *, seed=None, options=None):
+        self.steps = 0
+        return super().reset(seed=seed, options=options)
+
+    def step(self, action):
+        self.steps += 1
+        if self.error is not None and self.steps == 3:
+            raise self.error
+        return super().step(action)
+
+    def close(self):
+        Fragile.open -= 1
+        super().close()
+
+
+@pytest.fixture
+def fragile(monkeypatch):
+    make = envs.make
+    monkeypatch.setattr(envs, "make", lambda *args, **kwargs: Fragile(make(*args, **kwargs)))
+    monkeypatch.setattr(Fragile, "open", 0)
+    monkeypatch.setattr(Fragile, "made", 0)
+    return monkeypatch
+
+
+def test_the_score_is_the_same_however_many_play(fragile):
+    alone = evaluate("CartPole-v1", Copycat(), episodes=5, seed=3)
+    assert (alone.num_envs, Fragile.made) == (1, 1)
+    assert len(set(alone.returns)) > 2
+    for many, used in ((2, 2), (5, 5), (9, 5)):
+        Fragile.made = 0
+        found = evaluate("CartPole-v1", Copycat(), episodes=5, seed=3, num_envs=many)
+        assert (found.num_envs, Fragile.made, Fragile.open) == (used, used, 0)
+        assert replace(found, steps_per_second=alone.steps_per_second, num_envs=1) == alone
+
+
+def test_steps_per_second_is_of_the_wall_clock(monkeypatch):
+    clock = iter([100.0, 102.0])
+    monkeypatch.setattr(scores, "time", SimpleNamespace(perf_counter=lambda: next(clock)))
+    found = evaluate("CartPole-v1", Copycat(), episodes=4, seed=3, num_envs=4)
+    assert found.steps_per_second == pytest.approx(sum(found.returns) / 2)
+
+
+@pytest.mark.parametrize("error", [KeyboardInterrupt(), RuntimeError("unstable")])
+@pytest.mark.parametrize("many", [1, 3])
+def test_all_copies_are_closed_whatever_happens(fragile, error, many):
+    fragile.setattr(Fragile, "error", error)
+    with pytest.raises(type(error)):
+        evaluate("CartPole-v1", Copycat(), episodes=5, seed=3, num_envs=many)
+    assert (Fragile.made, Fragile.open) == (many, 0)
+
+
+def test_who_cannot_play_in_a_batch_is_told_before_copies_are_made(fragile):
+    with pytest.raises(TypeError, match="num_envs=1"):
+        evaluate("CartPole-v1", RandomAgent(0), episodes=4, seed=0, num_envs=4)
+    assert (Fragile.made, Fragile.open) == (1, 0)
+    with pytest.raises(ValueError, match="num_envs must be at least 1, got 0"):
+        evaluate("CartPole-v1", Copycat(), episodes=4, seed=0, num_envs=0)
