@@ -26,14 +26,13 @@ from pathlib import Path
 from typing import Any
 from unittest import mock
 
-import gymnasium as gym
 import numpy as np
 import torch
-from gymnasium.vector.utils import concatenate, create_empty_array
 
 from gato_gym import envs
 from gato_gym.agents.gato import PROMPT_SHARE, GatoAgent
 from gato_gym.cli.act_reference import Recompute
+from gato_gym.cli.act_workload import stack
 from gato_gym.cli.export import machine
 from gato_gym.models.stream import Choose, TokenStreams, greedy
 from gato_gym.tokenizers.timestep import StepTokenizer
@@ -217,12 +216,6 @@ def play(agent: GatoAgent, rows: Sequence[Row], steps: int, mixed: bool) -> Find
         row.env.close()
         total.add(row.findings)
     return total
-
-
-def stack(env: gym.Env, observations: Sequence[Any]) -> Any:
-    """As a vector environment would give them."""
-    space, number = env.observation_space, len(observations)
-    return concatenate(space, observations, create_empty_array(space, number))
 
 
 def batches(agent: GatoAgent, steps: int, seed: int) -> Iterator[dict[str, Any]]:

@@ -10,6 +10,7 @@ Shapes: A numbers of an action, N predictions, V vocabulary.
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -71,7 +72,7 @@ class Recompute:
         while self._steps[0].start < oldest:
             self._steps.popleft()
 
-    def append(self, ids: np.ndarray) -> None:
+    def append(self, ids: Sequence[int] | np.ndarray) -> None:
         """Add action ids to the current step."""
         self._steps[-1].actions += np.asarray(ids).tolist()
 

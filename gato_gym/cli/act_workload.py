@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
@@ -19,7 +18,9 @@ from gato_gym.agents.gato import GatoAgent
 from gato_gym.cli.bench_workload import build_model_config, choose, make_env
 from gato_gym.config import ModelConfig
 from gato_gym.errors import UnknownTaskError
+from gato_gym.models.device import choose_device
 from gato_gym.models.gato import Gato
+from gato_gym.models.precision import check_precision, set_precision
 
 if TYPE_CHECKING:
     from gato_gym.cli.bench import Options
@@ -47,19 +48,18 @@ def check(options: Options) -> None:
 def open_task(options: Options) -> Iterator[tuple[GatoAgent, gym.Env]]:
     """The agent and an environment of the task for which it is reset, closed afterwards."""
     task = find_task(options.task[0])
-    settings: dict[str, Any] = {"device": options.device, "precision": options.precision}
+    device = choose_device(options.device)
+    check_precision(options.precision)
     env = envs.make(task) if options.checkpoint is not None else make_env(task)
     try:
         if options.checkpoint is not None:
             name = None if options.checkpoint == BUNDLED else options.checkpoint
-            agent = GatoAgent.from_pretrained(name, **settings)
+            agent = GatoAgent.from_pretrained(name, device=str(device), precision=options.precision)
         else:
             torch.manual_seed(0)
+            model = set_precision(Gato(shape(options)).to(device), options.precision)
             spec = envs.task_spec(env)
-            agent = GatoAgent(Gato(shape(options)), {spec.id: spec})
-            with tempfile.TemporaryDirectory() as folder:  # loaded as any other weights are
-                agent.save_pretrained(folder)
-                agent = GatoAgent.from_pretrained(folder, **settings)
+            agent = GatoAgent(model, {spec.id: spec}, name="random")
         agent.reset(env, prompt=None)
         yield agent, env
     finally:
@@ -93,15 +93,18 @@ def observe(env: gym.Env, number: int) -> list[Any]:
     return found
 
 
-def stack(env: gym.Env, observations: Sequence[Any], copies: int) -> list[Any]:
+def stack(env: gym.Env, observations: Sequence[Any]) -> Any:
+    """One of a vector environment, of its copies'."""
+    out = create_empty_array(env.observation_space, len(observations))
+    assert out is not None
+    return concatenate(env.observation_space, observations, out)
+
+
+def stacks(env: gym.Env, observations: Sequence[Any], copies: int) -> list[Any]:
     """For each observation one of a vector environment, whose copies are at different ones."""
-    space, number = env.observation_space, len(observations)
+    number = len(observations)
     return [
-        concatenate(
-            space,
-            [observations[(step + 7 * copy) % number] for copy in range(copies)],
-            create_empty_array(space, copies),
-        )
+        stack(env, [observations[(step + 7 * copy) % number] for copy in range(copies)])
         for step in range(number)
     ]
 
@@ -131,7 +134,7 @@ class Batch:
     def __call__(self) -> None:
         """One step of all copies."""
         step = next(self._steps)
-        self._predict(step, step % self._length == self._ends)
+        self._predict(step, np.equal(step % self._length, self._ends))
 
     def _predict(self, step: int, starts: np.ndarray) -> None:
         observation = self._observations[step % len(self._observations)]

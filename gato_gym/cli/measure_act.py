@@ -21,9 +21,10 @@ import torch
 
 from gato_gym import envs
 from gato_gym.cli.act_reference import Recompute
-from gato_gym.cli.act_workload import Batch, check, observe, open_task, stack
+from gato_gym.cli.act_workload import Batch, check, observe, open_task, stacks
 from gato_gym.cli.export import machine
 from gato_gym.envs.registry import domain_of
+from gato_gym.models.decode import Decoder
 from gato_gym.models.device import choose_device
 from gato_gym.models.stream import TokenStreams, greedy
 from gato_gym.tokenizers.timestep import StepTokenizer, TokenSequence
@@ -97,9 +98,9 @@ def measure(options: Options) -> dict[str, Any]:
         torch.set_num_threads(before)
 
 
-def compiled(decoder: Any) -> int:
+def compiled(decoder: Decoder) -> int:
     """Graphs that this process has compiled so far, and that the decoder has captured."""
-    captured = int(getattr(decoder, "captures", 0))
+    captured = decoder.captures
     if "torch._dynamo" not in sys.modules:
         return captured
     from torch._dynamo.utils import counters
@@ -122,7 +123,7 @@ def _measure(options: Options, agent: GatoAgent, env: gym.Env) -> dict[str, Any]
         recompute.observe(sequences[step % OBSERVATIONS])
         recompute.append(tokenizer.legal_ids[:, 0])
     batches = {
-        copies: Batch(agent, stack(env, observations, copies), copies, fill)
+        copies: Batch(agent, stacks(env, observations, copies), copies, fill)
         for copies in sorted({1, *options.batch_sizes})
     }
     act, reference = (Timed(cycled(call, observations)) for call in (agent.act, recompute.act))
@@ -160,7 +161,7 @@ def _measure(options: Options, agent: GatoAgent, env: gym.Env) -> dict[str, Any]
         "context": agent.config.context,
         "parameters": agent.model.parameter_count(),
         "model": agent.config.to_json(),
-        "weights": agent.checkpoint if options.checkpoint is not None else "random",
+        "weights": agent.checkpoint,
         "device": str(next(agent.model.parameters()).device),
         "precision": options.precision,
         "threads": torch.get_num_threads(),
@@ -223,7 +224,7 @@ def lines(result: Mapping[str, Any]) -> list[str]:
     rows = [
         (
             "act",
-            result | {"steps_per_second": result["value"]},
+            {**result, "steps_per_second": result["value"]},
             f"{result['ratio']:.1f} x reference",
         ),
         ("reference", reference, "the whole context for each number"),

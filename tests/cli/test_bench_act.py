@@ -108,7 +108,7 @@ def test_meta_world_takes_44_tokens_a_step():
 def test_copies_are_at_different_observations():
     env = envs.make("gato_gym/BlockStacking-v0")
     observations = act_workload.observe(env, 20)
-    stacked = act_workload.stack(env, observations, 3)
+    stacked = act_workload.stacks(env, observations, 3)
     env.close()
     assert len(stacked) == 20
     for key, value in stacked[18].items():
