@@ -6,7 +6,9 @@ Shapes: A numbers of an action.
 from __future__ import annotations
 
 import difflib
-from collections.abc import Mapping
+import logging
+from collections.abc import Mapping, Sequence
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +16,9 @@ import gymnasium as gym
 import numpy as np
 
 from gato_gym import envs
+from gato_gym.agents.observation_form import ObservationForm, TokenForm
 from gato_gym.data.records import decode
+from gato_gym.envs import layers
 from gato_gym.envs.spaces import action_element
 from gato_gym.errors import (
     InvalidObservationError,
@@ -25,11 +29,16 @@ from gato_gym.errors import (
 from gato_gym.tokenizers.text import TextTokenizer
 from gato_gym.tokenizers.timestep import StepTokenizer, TokenSequence
 from gato_gym.tokenizers.vocabulary import Vocabulary
-from gato_gym.types import Episode, TaskSpec, flatten_observation
+from gato_gym.types import Episode, TaskSpec
+
+logger = logging.getLogger(__name__)
 
 
 class Role:
     """A task, its tokens and its action space.
+
+    Observations may be raw or tokenised. Of raw ones, tuples stand for mappings with index keys,
+    images may be larger than the task's, and their channels may stand first.
 
     Args:
         spec: of the task.
@@ -57,46 +66,38 @@ class Role:
                 f"a step of {spec.id} takes {self.tokenizer.tokens_per_step} tokens, these weights "
                 f"see {context}: use a checkpoint with a larger context"
             )
+        self._form = ObservationForm(spec)
+        self._tokens = TokenForm(self.tokenizer)
 
     def read(self, obs: Any, step: int) -> TokenSequence:
         """The tokens of one raw or tokenised observation.
+
+        Continuous numbers beyond the bounds of their space are legal: mu-law clips what is too
+        large for its bins (section 2.1).
 
         Args:
             obs: of the task.
             step: its number in the episode, for messages.
 
         Raises:
-            InvalidObservationError: a NaN, a wrong shape, a missing key; another task's tokens.
+            InvalidObservationError: a NaN, a wrong shape or kind, a missing or unknown key; tokens
+                of another task or vocabulary.
         """
-        if not self._is_tokenized(obs):
-            return self.tokenizer.observe(obs, step)
-        empty = np.zeros((0, 16, 16, 3), np.uint8)
-        sequence = self.tokenizer.from_ids(np.asarray(obs["ids"]), obs.get("patches", empty))
-        expected = (self.tokenizer.observation_slots + 1, self.tokenizer.patches_per_step)
-        if (len(obs["ids"]), len(sequence.patches)) != expected:
-            raise InvalidObservationError(
-                f"{self.spec.id}: expected {expected[0]} ids and {expected[1]} patches, got "
-                f"{len(obs['ids'])} and {len(sequence.patches)}: reset the agent with this env"
-            )
-        return sequence
+        if self._form.is_tokenized(obs):
+            ids, patches = self._tokens.checked(obs, step)
+            return self.tokenizer.from_ids(ids, patches)
+        try:
+            return self.tokenizer.observe(self._form.checked(obs, step), step)
+        except InvalidObservationError as error:
+            raise InvalidObservationError(f"{error}; {self._form.fix}") from None
 
     def split(self, observation: Any) -> tuple[list[Any], bool]:
-        """A list of single observations, and whether they came stacked."""
-        flat = flatten_observation(observation)
-        if self._is_tokenized(observation):
-            ranks = {"ids": 1}
-        else:
-            ranks = {item.key: len(item.shape) for item in self.spec.observations}
-        key, rank = next(iter(ranks.items()))
-        if key not in flat:
-            raise InvalidObservationError(
-                f"{self.spec.id}: observation has no {key!r}; it has {sorted(flat)}"
-            )
-        if np.ndim(flat[key]) == rank:
-            return [observation], False
-        if not isinstance(observation, Mapping):
-            return list(observation), True
-        return [{k: v[i] for k, v in flat.items()} for i in range(len(flat[key]))], True
+        """A list of single observations, and whether they came stacked.
+
+        Raises:
+            InvalidObservationError: parts that disagree about how many there are, or none.
+        """
+        return self._form.split(observation)
 
     def action(self, ids: np.ndarray) -> Any:
         """(A,) ids as an element of the environment's action space."""
@@ -107,21 +108,85 @@ class Role:
         is_scalar = self.spec.action.kind == "discrete" and len(numbers) == 1
         return numbers[0] if is_scalar else numbers
 
-    def _is_tokenized(self, obs: Any) -> bool:
-        raw_keys = {item.key for item in self.spec.observations}
-        return isinstance(obs, Mapping) and "ids" in obs and "ids" not in raw_keys
+    def prompt_steps(self, prompt: Episode, room: int, tell: bool = True) -> int:
+        """How many whole steps of a prompt are read, from its first one on.
+
+        Args:
+            prompt: of the task.
+            room: tokens that it may take.
+            tell: log once if that is not all of them.
+
+        Raises:
+            PromptError: not even one of its steps fits.
+        """
+        fit = room // self.tokenizer.tokens_per_step
+        if not fit:
+            raise PromptError(
+                f"a step of {self.spec.id} takes {self.tokenizer.tokens_per_step} tokens, a prompt "
+                f"of these weights at most {room}: pass prompt=None"
+            )
+        if tell and fit < len(prompt):
+            _tell_cut(self.spec.id, fit, len(prompt))
+        return min(fit, len(prompt))
+
+
+@cache
+def _tell_cut(task: str, fit: int, steps: int) -> None:
+    logger.warning(
+        "%s: the first %d of the prompt's %d steps fit the context, the others are left out",
+        *(task, fit, steps),
+    )
+
+
+def read_starts(episode_start: Any, rows: int) -> np.ndarray:
+    """(B,) bool: which episodes begin; None is no one, a single value is for all.
+
+    Raises:
+        ValueError: flags of another number of environments.
+    """
+    starts = np.asarray(False if episode_start is None else episode_start, bool)
+    if starts.size not in (1, rows) or starts.ndim > 1:
+        raise ValueError(
+            f"episode_start has shape {starts.shape}, observations are of {rows} environments: "
+            f"pass ({rows},) flags, True where an environment has just been reset"
+        )
+    return np.broadcast_to(starts, rows)
+
+
+def check_state(roles: Sequence[Role], played: Sequence[TaskSpec]) -> None:
+    """Refuse a state that is of other environments than the roles.
+
+    Args:
+        roles: of each row.
+        played: the tasks of the state's rows.
+
+    Raises:
+        ValueError: another number of environments, or other tasks.
+    """
+    if len(roles) != len(played):
+        raise ValueError(
+            f"state is of {len(played)} environments, observations of {len(roles)}: pass what "
+            "predict returned for them, or state=None to start their episodes"
+        )
+    for row, (role, spec) in enumerate(zip(roles, played, strict=True)):
+        if role.spec is not spec and role.spec != spec:
+            raise ValueError(
+                f"row {row} of the state plays {spec.id}, the agent was reset for {role.spec.id}: "
+                "pass state=None to start its episode"
+            )
 
 
 def find_spec(env_or_task: Any, known: Mapping[str, TaskSpec]) -> TaskSpec:
     """What an environment or a task id is to Gato.
 
     Args:
-        env_or_task: an environment, a vector environment or an id.
+        env_or_task: an environment, a vector environment (Stable-Baselines3's too) or an id.
         known: the tasks that the weights were trained on, by id.
 
     Raises:
         UnknownTaskError: no such task.
         InvalidObservationError: the environment observes something else than the weights know.
+        TypeError: it does not tell which task it is.
     """
     if isinstance(env_or_task, str):
         if env_or_task in known:
@@ -133,16 +198,46 @@ def find_spec(env_or_task: Any, known: Mapping[str, TaskSpec]) -> TaskSpec:
             if near:
                 raise UnknownTaskError(f"{error}; this agent was trained on {near}") from error
             raise
-    spec = envs.task_spec(env_or_task)
+    try:
+        spec = envs.task_spec(env_or_task)
+    except UnsupportedSpaceError as error:
+        made = layers.spec_of(env_or_task)
+        if made is not None and made.id in known:
+            _refuse_changed(env_or_task, made.id, error)
+        raise
     trained = known.get(spec.id)
     if trained is None:
         return spec
+    _refuse_changed(env_or_task, spec.id)
     if (trained.observations, trained.action) != (spec.observations, spec.action):
         raise InvalidObservationError(
             f"{spec.id} observes {_describe(spec)}, but these weights were trained on "
             f"{_describe(trained)}: make the environment with its default settings"
         )
     return trained
+
+
+def _refuse_changed(env: Any, task: str, cause: Exception | None = None) -> None:
+    """Numbers that look right and mean something else would be played without a word."""
+    changed = layers.changers(env)
+    if changed:
+        usual = _usual_changers(task)
+        changed = [name for name in changed if name not in usual]
+    if changed:
+        raise InvalidObservationError(
+            f"{task}: {' and '.join(changed)} changed what is observed, these weights were trained "
+            "without: leave the wrapper out, or have only what it wraps played by this agent"
+        ) from cause
+
+
+@cache
+def _usual_changers(task: str) -> tuple[str, ...]:
+    """Those that the task itself is made of."""
+    env = envs.make(task)
+    try:
+        return tuple(layers.changers(env))
+    finally:
+        env.close()
 
 
 def find_space(env_or_task: Any, vocabulary: Vocabulary) -> gym.Space | None:
@@ -153,7 +248,11 @@ def find_space(env_or_task: Any, vocabulary: Vocabulary) -> gym.Space | None:
     """
     if isinstance(env_or_task, str):
         return None
-    worn = _layer_with(env_or_task, "tokenizer")
+    is_vector = layers.is_vector(env_or_task)
+    single = layers.first_copy(env_or_task) if is_vector else env_or_task
+    stack = list(layers.vector_layers(env_or_task)) if is_vector else []
+    stack += [] if single is None else layers.layers(single)
+    worn = next((layer for layer in stack if "tokenizer" in vars(layer)), None)
     if worn is not None and worn.tokenizer.vocabulary != vocabulary:
         raise InvalidObservationError(
             f"the environment tokenises for {worn.tokenizer.vocabulary}, this agent reads "
@@ -197,13 +296,3 @@ def find_prompt(
 def _describe(spec: TaskSpec) -> str:
     leaves = ", ".join(f"{o.key}: {o.kind} {o.shape}" for o in spec.observations)
     return f"{{{leaves}}} with {spec.action.kind} actions of {spec.action.size} numbers"
-
-
-def _layer_with(env: Any, attribute: str) -> Any:
-    """The outermost wrapper that has the attribute; of a vector environment, its first copy's."""
-    env = getattr(env, "envs", [env])[0]
-    while env is not None:
-        if attribute in vars(env):
-            return env
-        env = getattr(env, "env", None)
-    return None

@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -13,6 +13,7 @@ import gymnasium as gym
 from gymnasium.envs.registration import load_env_creator
 from gymnasium.wrappers import RescaleAction
 
+from gato_gym.envs import layers
 from gato_gym.envs.families import Family, family_of_spec
 from gato_gym.envs.images import ResizeImages, checked_size, default_size
 from gato_gym.envs.registry import current_version, load_tasks, registered, resolve
@@ -86,10 +87,11 @@ def task_spec(env_or_id: str | gym.Env | gym.vector.VectorEnv) -> TaskSpec:
 
     Of an id in the catalogue: its entry. Of an environment: its catalogue entry, or one of domain
     "other", with the observations it really has, at the size the tokenizer wants. Any other id is
-    built once to look at its spaces.
+    built once to look at its spaces. Vector environments may be Stable-Baselines3's too.
 
     Raises:
         UnknownTaskError, MissingExtraError, UnsupportedSpaceError: see `make`.
+        TypeError: no environment, or one that tells no id.
     """
     if isinstance(env_or_id, str):
         known = registered(env_or_id.rpartition(":")[2])
@@ -100,20 +102,11 @@ def task_spec(env_or_id: str | gym.Env | gym.vector.VectorEnv) -> TaskSpec:
             return task_spec(env)
         finally:
             env.close()
-    if isinstance(env_or_id, gym.vector.VectorEnv):
-        vector: Any = env_or_id
-        while vector is not None:
-            carried = vars(vector).get("task_spec")
-            if isinstance(carried, TaskSpec):
-                return carried
-            vector = vars(vector).get("env")
-        copies = getattr(env_or_id.unwrapped, "envs", None)
-        if not copies:
-            raise TypeError(f"{env_or_id} hides its environments: pass the task id instead")
-        return task_spec(copies[0])
+    if layers.is_vector(env_or_id):
+        return _of_vector(env_or_id)
     if not isinstance(env_or_id, gym.Env):
         raise TypeError(f"{type(env_or_id).__name__} is no Gymnasium environment: pass the task id")
-    for layer in _layers(env_or_id):
+    for layer in layers.layers(env_or_id):
         # Wrappers that change observations for good (the tokenizing one) carry the spec of the raw.
         carried = vars(layer).get("task_spec")
         if isinstance(carried, TaskSpec):
@@ -131,6 +124,36 @@ def task_spec(env_or_id: str | gym.Env | gym.vector.VectorEnv) -> TaskSpec:
         expert_score=known.expert_score if same else None,
         expert_source=known.expert_source if same else "",
     )
+
+
+def _of_vector(env: Any) -> TaskSpec:
+    stack = list(layers.vector_layers(env))
+    for layer in stack:
+        carried = vars(layer).get("task_spec")
+        if isinstance(carried, TaskSpec):
+            return carried
+    if hasattr(stack[-1], "envs"):
+        copy = stack[-1].envs[0]
+        told, before = task_spec(copy), copy.observation_space
+    elif hasattr(stack[-1], "env_fns"):
+        twin = layers.build_twin(env)
+        try:
+            told, before = task_spec(twin), twin.observation_space
+        finally:
+            twin.close()
+    else:
+        carried = layers.ask_copy(env, "task_spec") if layers.is_foreign_vector(env) else None
+        if isinstance(carried, TaskSpec):
+            return carried
+        spec = layers.spec_of(env)
+        if spec is None:
+            raise TypeError(f"{env} hides its environments: pass the task id instead")
+        told, before = task_spec(spec.id), None
+    space = layers.shown_space(env)
+    if space == before:
+        return told
+    sizes = {leaf.key: leaf.shape[:2] for leaf in told.observations if leaf.kind == "image"}
+    return replace(told, observations=_leaves(space, sizes))
 
 
 # Keyword arguments that change what is seen, not what is played for.
@@ -192,29 +215,28 @@ def observed_leaves(
 
     Image sizes are those asked for, else set already, else the package's, else the default.
     """
-    leaves = observation_specs(env.observation_space)
-    resized = next((layer.sizes for layer in _layers(env) if isinstance(layer, ResizeImages)), {})
+    worn = [layer for layer in layers.layers(env) if isinstance(layer, ResizeImages)]
     family = family_of_spec(env.spec) if env.spec else None
     images = image_leaves(env.observation_space)
+    if image_size is not None:
+        sizes = dict.fromkeys(images, image_size)
+    else:
+        own = family and family.image_size
+        sizes = (dict.fromkeys(images, own) if own else {}) | (worn[0].sizes if worn else {})
+    return _leaves(env.observation_space, sizes)
 
-    def size(key: str) -> tuple[int, int]:
-        if image_size is not None:
-            return image_size
-        if key in resized:
-            return resized[key]
-        return (family and family.image_size) or default_size(*images[key])
 
+def _leaves(space: gym.Space, sizes: Mapping[str, tuple[int, ...]]) -> tuple[ObservationSpec, ...]:
+    """What a space shows; images without a size get the default."""
+    images = image_leaves(space)
     return tuple(
-        ObservationSpec(leaf.key, "image", (*size(leaf.key), 3)) if leaf.kind == "image" else leaf
-        for leaf in leaves
+        ObservationSpec(
+            leaf.key, "image", (*(sizes.get(leaf.key) or default_size(*images[leaf.key])), 3)
+        )
+        if leaf.kind == "image"
+        else leaf
+        for leaf in observation_specs(space)
     )
-
-
-def _layers(env: gym.Env) -> Iterator[gym.Env]:
-    while isinstance(env, gym.Wrapper):
-        yield env
-        env = env.env
-    yield env
 
 
 def _build(name: str, family: Family | None, kwargs: dict[str, Any]) -> gym.Env:

@@ -34,6 +34,7 @@ LAYERS = {
     "gato_gym.training": 7,
     "gato_gym.agents.gato": 8,
     "gato_gym.agents.role": 8,
+    "gato_gym.agents.observation_form": 8,
     "gato_gym.agents.explanation": 8,
     "gato_gym.evaluation": 9,
     "gato_gym.cli": 10,
