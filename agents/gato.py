@@ -21,6 +21,7 @@ from gato_gym.models.decode import Decoder
 from gato_gym.models.device import choose_device
 from gato_gym.models.gato import Gato
 from gato_gym.models.precision import check_precision, set_precision
+from gato_gym.models.processes import ByValue
 from gato_gym.models.stream import Choose, TokenStreams, greedy
 from gato_gym.tokenizers.text import TextTokenizer
 from gato_gym.tokenizers.timestep import StepTokenizer
@@ -38,6 +39,7 @@ Task = gym.Env | gym.vector.VectorEnv | str
 
 
 class GatoAgent(
+    ByValue,
     PyTorchModelHubMixin,
     library_name="gato-gym",
     tags=["gato", "reinforcement-learning", "robotics"],

@@ -19,6 +19,7 @@ from gato_gym.errors import NonFiniteError
 from gato_gym.models.cache import StepWindow
 from gato_gym.models.decode import Decoder
 from gato_gym.models.layout import Feed
+from gato_gym.models.processes import ByValue
 from gato_gym.tokenizers.image import acting_positions
 from gato_gym.tokenizers.timestep import ACTION_ROW, StepTokenizer, TokenSequence
 
@@ -52,7 +53,7 @@ class Look:
     prompt: int
 
 
-class TokenStreams:
+class TokenStreams(ByValue):
     """B streams. Positions, caches and windows are per row.
 
     Copies and pickles leave the network out: `decoder` has to be set again.
@@ -75,7 +76,7 @@ class TokenStreams:
         """Forget a row's stream; start it from a one-row stream that holds a prompt, if given."""
         if prompt is None:
             self.cache.clear_row(row)
-            self.rows[row] = _Row(StepWindow(self.decoder.config.context))
+            self.rows[row] = _Row(StepWindow(self.rows[row].window.context))
             return
         self.cache.copy_row(row, prompt.cache)
         self.rows[row] = prompt.rows[0].copy()

@@ -299,12 +299,6 @@ def test_an_image_that_is_none_of_the_task_is_refused(agent, image):
         agent.act(image)
 
 
-def test_a_vector_environment_of_another_library_is_told_to_pass_the_id(agent):
-    vec_env = pytest.importorskip("stable_baselines3.common.vec_env")
-    with pytest.raises(TypeError, match="pass the task id"):
-        agent.reset(vec_env.DummyVecEnv([lambda: envs.make("CartPole-v1")]))
-
-
 def test_an_observation_larger_than_the_context_is_refused_at_reset(agent):
     with pytest.raises(UnsupportedSpaceError, match="larger context"):
         agent.reset(gato_gym.make("ALE/Pong-v5", image_size=(128, 256)))
