@@ -21,6 +21,8 @@ os.environ.setdefault("PYGAME_HIDE_SUPPORT_PROMPT", "1")
 
 from gato_gym import GatoAgent
 from gato_gym.errors import GatoGymError, UnknownTaskError
+from gato_gym.evaluation.batched import TOGETHER
+from gato_gym.evaluation.observers import PerEpisode
 from gato_gym.evaluation.progress import ProgressBar
 from gato_gym.evaluation.scores import Score, evaluate
 from gato_gym.evaluation.video import VideoObserver, contact_sheet
@@ -41,13 +43,15 @@ def record(
     for number, task in enumerate(tasks, 1):
         print(f"[{number}/{len(tasks)}] {task}", flush=True)
         video = VideoObserver(out / f"{slug(task)}.mp4")
+        first = PerEpisode(lambda env, begun, video=video: video if begun == seed else None)
         with video, ProgressBar(task, episodes) as bar:
             score = evaluate(
                 task,
                 agent,
                 episodes=episodes,
                 seed=seed,
-                observers=[video, bar],
+                observers=[first, bar],
+                num_envs=TOGETHER,
                 render_mode="rgb_array",
             )
         caption = f"{task}   return {score.returns[0]:g}"
