@@ -16,7 +16,14 @@ import torch
 from huggingface_hub import CommitInfo, PyTorchModelHubMixin
 
 import gato_gym
-from gato_gym.agents.role import Role, find_prompt, find_space, find_spec
+from gato_gym.agents.role import (
+    Role,
+    check_state,
+    find_prompt,
+    find_space,
+    find_spec,
+    read_starts,
+)
 from gato_gym.models.decode import Decoder
 from gato_gym.models.device import choose_device
 from gato_gym.models.gato import Gato
@@ -215,7 +222,7 @@ class GatoAgent(
 
         Raises:
             UnknownTaskError: no such task.
-            PromptError: the prompt shows another task.
+            PromptError: the prompt shows another task, or not one step of it fits.
             InvalidObservationError: the environment observes something else than the weights were
                 trained on, e.g. another image size.
         """
@@ -227,14 +234,18 @@ class GatoAgent(
             raise ValueError("no task: pass an environment, an id, or at least one of them")
         roles = [self._role(task, previous) for task in tasks]
         prompts = [find_prompt(role.spec, prompt, self.prompts) for role in roles]
+        own = isinstance(prompt, str) and prompt == "expert"
+        room = int(self.config.context * PROMPT_SHARE)
         kept = {role.spec.id for role in roles}
         self._prefilled = {task: read for task, read in self._prefilled.items() if task in kept}
         for role, chosen in zip(roles, prompts, strict=True):
             read = self._prefilled.get(role.spec.id)
-            if chosen is None:
+            if chosen is None or (own and role.tokenizer.tokens_per_step > room):
                 self._prefilled.pop(role.spec.id, None)
             elif read is None or read[0] is not chosen:
-                self._prefilled[role.spec.id] = chosen, self._prefill(role.tokenizer, chosen)
+                # The agent's own demonstrations are whole episodes: cutting them is no news.
+                steps = role.prompt_steps(chosen, room, tell=not own)
+                self._prefilled[role.spec.id] = chosen, self._prefill(role, chosen, steps)
         if roles != previous:
             self._streams = None
         self._roles = roles
@@ -294,18 +305,18 @@ class GatoAgent(
         else:
             observations, batched = roles[0].split(observation)
             roles = roles * len(observations)
-        for name, count in (("roles", len(roles)), ("state", len(state.rows) if state else None)):
-            if count is not None and count != len(observations):
-                raise ValueError(
-                    f"{name} are of {count} environments, observations of {len(observations)}"
-                )
+        if len(roles) != len(observations):
+            raise ValueError(
+                f"the agent was reset for {len(roles)} tasks, observations are of "
+                f"{len(observations)}: pass one for each, None where a row waits"
+            )
         if state is None:
             state = TokenStreams(self._decoder, [role.tokenizer for role in roles])
             starts = np.ones(len(roles), bool)
         else:
+            check_state(roles, [tokenizer.spec for tokenizer in state.tokenizers])
             state.decoder = self._decoder
-            given = False if episode_start is None else episode_start
-            starts = np.broadcast_to(np.asarray(given, bool), len(roles))
+            starts = read_starts(episode_start, len(roles))
         for row in np.flatnonzero(starts).tolist():
             state.restart(row, self._prompt_of(roles[row]))
         sequences = [
@@ -335,11 +346,9 @@ class GatoAgent(
         read = self._prefilled.get(role.spec.id)
         return None if read is None else read[1]
 
-    def _prefill(self, tokenizer: StepTokenizer, prompt: Episode) -> TokenStreams:
-        """A one-row stream of the prompt's first whole steps (section 2.3), shared by episodes."""
-        room = int(self.config.context * PROMPT_SHARE)
-        steps = min(len(prompt), max(1, room // tokenizer.tokens_per_step))
-        streams = TokenStreams(self._decoder, [tokenizer])
+    def _prefill(self, role: Role, prompt: Episode, steps: int) -> TokenStreams:
+        """A one-row stream of the prompt's first steps (section 2.3), shared by episodes."""
+        tokenizer, streams = role.tokenizer, TokenStreams(self._decoder, [role.tokenizer])
         ids, patches = tokenizer.observation_ids(
             {k: v[:steps] for k, v in prompt.observations.items()}
         )

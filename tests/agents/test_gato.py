@@ -288,7 +288,7 @@ def test_a_failed_reset_leaves_no_mixture_of_two_tasks(agent):
     "image",
     [
         np.zeros((210, 160, 1), np.uint8),
-        np.zeros((3, 210, 160), np.uint8),
+        np.zeros((2, 210, 160), np.uint8),
         np.full((210, 160, 3), np.nan, np.float32),
         np.zeros((5, 5, 3), np.uint8),
     ],
