@@ -31,7 +31,6 @@ from gato_gym.models.precision import check_precision, set_precision
 from gato_gym.models.processes import ByValue
 from gato_gym.models.stream import Choose, TokenStreams, greedy
 from gato_gym.tokenizers.text import TextTokenizer
-from gato_gym.tokenizers.timestep import StepTokenizer
 from gato_gym.tokenizers.vocabulary import Vocabulary
 from gato_gym.training.bundle import Bundle, find_bundle
 from gato_gym.training.publish import push_bundle, save_with_card
