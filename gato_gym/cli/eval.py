@@ -19,6 +19,7 @@ from typing import Any
 from gato_gym import envs
 from gato_gym.cli.players import (
     AgentKind,
+    PrecisionName,
     WithoutPrompt,
     check_player,
     load_gato,
@@ -53,6 +54,8 @@ class Options:
     """Folder or Hub id of the model; default is the bundled one."""
     no_prompt: bool = False
     """Begin episodes without the task's demonstration (gato only)."""
+    precision: PrecisionName = "float32"
+    """Number format of the model's weights (gato only; int8 needs the extra "quantize")."""
     num_envs: int | None = None
     """Episodes that the model plays at once, in one batch; the episodes and their returns are those
     of 1. Default 8 (experts and random play: one after the other)."""
@@ -115,7 +118,12 @@ def _bundle(options: Options) -> list[Score]:
         return [_play(task, options) for task in _catalogue(options)]
     agent: Any
     agent, name = load_player(
-        "gato", "", checkpoint=options.checkpoint, prompt=not options.no_prompt, seed=options.seed
+        "gato",
+        "",
+        checkpoint=options.checkpoint,
+        prompt=not options.no_prompt,
+        seed=options.seed,
+        precision=options.precision,
     )
     return [_play(named_by_data(task), options, (agent, name)) for task in agent.specs]
 
@@ -128,12 +136,12 @@ def _on_cluster(address: str, options: Options) -> list[Score]:
     # What is wrong with the options is told before a model is loaded or a cluster started.
     check_address(address)
     import_ray()
-    check_player(options.agent, options.checkpoint, not options.no_prompt)
+    check_player(options.agent, options.checkpoint, not options.no_prompt, options.precision)
     tasks = [] if options.task is None else [envs.task_spec(options.task).id]
     agent: Any
     cast: cluster.Cast
     if options.agent == "gato":
-        agent = load_gato(options.checkpoint, device="cpu")
+        agent = load_gato(options.checkpoint, device="cpu", precision=options.precision)
         agent = WithoutPrompt(agent) if options.no_prompt else agent
         tasks = tasks or [named_by_data(task) for task in agent.specs]
         cast, names = cluster.SameAgent(agent), [agent_name(agent)] * len(tasks)
@@ -165,6 +173,7 @@ def _play(task: str, options: Options, player: tuple[Any, str | None] | None = N
         checkpoint=options.checkpoint,
         prompt=not options.no_prompt,
         seed=options.seed,
+        precision=options.precision,
     )
     _warn_untrained(task, agent)
     default = TOGETHER if isinstance(agent, BatchAgent) else 1

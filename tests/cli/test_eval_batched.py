@@ -41,6 +41,15 @@ def test_the_model_plays_in_batches_unless_told_otherwise(run_json, agent, playe
     assert played == [8, 1, 1]
 
 
+def test_rounded_weights_play_under_their_own_name(run_json, fails, agent):
+    command = ("eval", "--task", "CartPole-v1", "--episodes", 3, "--checkpoint", agent)
+    alone, found = (run_json(*command, "--precision", "bfloat16", "--num-envs", n) for n in (1, 3))
+    assert found["checkpoint"] == alone["checkpoint"] == f"{agent} (bfloat16)"
+    assert found["num_envs"] == 3
+    told = fails("eval", "--task", "CartPole-v1", "--agent", "random", "--precision", "bfloat16")
+    assert "--precision is for --agent gato" in told
+
+
 @pytest.mark.parametrize(
     ("arguments", "told"),
     [
