@@ -82,7 +82,8 @@ class GatoAgent(
         self.temperature = 1.0
         """Of sampled actions."""
         self._random = torch.Generator().manual_seed(seed)
-        self._decoder = Decoder(self.model, compile)
+        self.decoder = Decoder(self.model, compile)
+        """Runs the network; tells what was compiled."""
         self._roles: list[Role] = []
         """One that all rows play, or with `_mixed` one for each row."""
         self._mixed = False
@@ -265,11 +266,11 @@ class GatoAgent(
             raise RuntimeError("the agent was reset for a batch of tasks: use agent.predict")
         sequence = role.read(obs, self._streams.rows[0].steps if self._started else 0)  # type: ignore[union-attr]  # set when started
         if self._streams is None:
-            self._streams = TokenStreams(self._decoder, [role.tokenizer])
+            self._streams = TokenStreams(self.decoder, [role.tokenizer])
         if not self._started:
             self._streams.restart(0, self._prompt_of(role))
             self._started = True
-        self._streams.decoder = self._decoder  # a copied agent's streams come without one
+        self._streams.decoder = self.decoder  # a copied agent's streams come without one
         ids = self._streams.decide([sequence], self._choose(deterministic))[0]
         assert ids is not None
         return role.action(ids)
@@ -310,11 +311,11 @@ class GatoAgent(
                 f"{len(observations)}: pass one for each, None where a row waits"
             )
         if state is None:
-            state = TokenStreams(self._decoder, [role.tokenizer for role in roles])
+            state = TokenStreams(self.decoder, [role.tokenizer for role in roles])
             starts = np.ones(len(roles), bool)
         else:
             check_state(roles, [tokenizer.spec for tokenizer in state.tokenizers])
-            state.decoder = self._decoder
+            state.decoder = self.decoder
             starts = read_starts(episode_start, len(roles))
         for row in np.flatnonzero(starts).tolist():
             state.restart(row, self._prompt_of(roles[row]))
@@ -347,7 +348,7 @@ class GatoAgent(
 
     def _prefill(self, role: Role, prompt: Episode, steps: int) -> TokenStreams:
         """A one-row stream of the prompt's first steps (section 2.3), shared by episodes."""
-        tokenizer, streams = role.tokenizer, TokenStreams(self._decoder, [role.tokenizer])
+        tokenizer, streams = role.tokenizer, TokenStreams(self.decoder, [role.tokenizer])
         ids, patches = tokenizer.observation_ids(
             {k: v[:steps] for k, v in prompt.observations.items()}
         )

@@ -28,7 +28,6 @@ from gato_gym import envs
 from gato_gym.agents.gato import GatoAgent
 from gato_gym.cli.export import machine
 from gato_gym.cli.measure_act import compiled
-from gato_gym.models.decode import Decoder
 
 MB = 1 << 20
 
@@ -46,12 +45,6 @@ def tensors() -> int:
     """How many are alive, what nobody needs any more collected."""
     gc.collect()
     return sum(issubclass(type(thing), torch.Tensor) for thing in gc.get_objects())
-
-
-def decoder_of(agent: GatoAgent) -> Decoder:
-    """What runs the agent's network."""
-    found = [value for value in vars(agent).values() if isinstance(value, Decoder)]
-    return found[0]
 
 
 class Player:
@@ -84,7 +77,7 @@ class Player:
 
 def watch(player: Player, warm_up: int, steps: int, every: int) -> Iterator[dict[str, Any]]:
     """What is held after the first steps, and again after each part of the others."""
-    decoder, done = decoder_of(player.agent), 0
+    decoder, done = player.agent.decoder, 0
     player.play(warm_up)
     tensors()  # looking takes memory, too
     graphs, began = compiled(decoder), time.perf_counter()

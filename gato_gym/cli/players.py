@@ -1,4 +1,4 @@
-"""Which agent plays: what the options `--agent`, `--checkpoint` and `--no-prompt` mean."""
+"""Which agent plays: the options `--agent`, `--checkpoint`, `--no-prompt` and `--precision`."""
 
 from __future__ import annotations
 
@@ -12,6 +12,8 @@ from gato_gym.agents import Agent, RandomAgent
 from gato_gym.errors import UnknownTaskError
 
 AgentKind = Literal["gato", "expert", "random"]
+PrecisionName = Literal["float32", "bfloat16", "int8"]
+"""`models.precision.PRECISIONS`, which a module without torch cannot ask."""
 
 
 class WithoutPrompt:
@@ -32,15 +34,22 @@ class WithoutPrompt:
 
 
 def load_player(
-    kind: AgentKind, task: str, *, checkpoint: str | None, prompt: bool, seed: int
+    kind: AgentKind,
+    task: str,
+    *,
+    checkpoint: str | None,
+    prompt: bool,
+    seed: int,
+    precision: PrecisionName = "float32",
 ) -> tuple[Agent, str | None]:
     """The agent and its name in reports (None: it knows its own name).
 
     Raises:
         ValueError: an option that the kind of agent does not have.
         UnknownTaskError: the task has no expert.
+        MissingExtraError: int8 without torchao.
     """
-    check_player(kind, checkpoint, prompt)
+    check_player(kind, checkpoint, prompt, precision)
     if kind == "random":
         return RandomAgent(seed), "random"
     if kind == "expert":
@@ -48,17 +57,24 @@ def load_player(
 
         expert = own_expert(task)
         return load_expert(expert), expert
-    agent = load_gato(checkpoint)
+    agent = load_gato(checkpoint, precision=precision)
     return (agent if prompt else WithoutPrompt(agent)), None
 
 
-def check_player(kind: AgentKind, checkpoint: str | None, prompt: bool) -> None:
+def check_player(
+    kind: AgentKind,
+    checkpoint: str | None,
+    prompt: bool,
+    precision: PrecisionName = "float32",
+) -> None:
     """Raise ValueError for an option that the kind of agent does not have."""
     if kind != "gato":
         if checkpoint is not None:
             raise ValueError(f"--checkpoint is for --agent gato, not for --agent {kind}")
         if not prompt:
             raise ValueError(f"--no-prompt is for --agent gato, not for --agent {kind}")
+        if precision != "float32":
+            raise ValueError(f"--precision is for --agent gato, not for --agent {kind}")
 
 
 def own_expert(task: str) -> str:
@@ -75,11 +91,20 @@ def own_expert(task: str) -> str:
     return expert
 
 
-def load_gato(checkpoint: str | None, device: str | None = None) -> Any:
-    """The bundled agent, or the one of a folder or Hub id."""
+def load_gato(
+    checkpoint: str | None, device: str | None = None, precision: PrecisionName = "float32"
+) -> Any:
+    """The bundled agent, or the one of a folder or Hub id; its name tells rounded weights.
+
+    Raises:
+        MissingExtraError: int8 without torchao.
+    """
     from gato_gym.agents.gato import GatoAgent
 
-    return GatoAgent.from_pretrained(checkpoint, device=device)
+    agent = GatoAgent.from_pretrained(checkpoint, device=device, precision=precision)
+    if precision != "float32":
+        agent.checkpoint += f" ({precision})"
+    return agent
 
 
 def print_json(value: Any) -> None:

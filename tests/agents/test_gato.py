@@ -138,7 +138,7 @@ def test_the_prompt_is_read_and_its_absence_too(agent, tmp_path):
             return greedy(logits, rows)
 
         role = agent._roles[0]
-        streams = TokenStreams(agent._decoder, [role.tokenizer])
+        streams = TokenStreams(agent.decoder, [role.tokenizer])
         streams.restart(0, agent._prompt_of(role))
         streams.decide([role.read(np.zeros(4, np.float32), 0)], choose)
         return seen[0][0]

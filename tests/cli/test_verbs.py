@@ -5,24 +5,17 @@ import shutil
 from pathlib import Path
 
 import av
-import numpy as np
 import pytest
-import torch
 
 from gato_gym import envs
 from gato_gym.agents import RandomAgent
-from gato_gym.agents.gato import GatoAgent
 from gato_gym.cli import bench
 from gato_gym.cli import eval as evaluation
 from gato_gym.cli.export import choose_prompts, thinned
-from gato_gym.cli.measure_model import Recompute
 from gato_gym.cli.runlog import RunLog
 from gato_gym.cli.train import Options, command_line, parse_weights
-from gato_gym.config import model_config
 from gato_gym.data.corpus import Corpus
 from gato_gym.evaluation.scores import evaluate
-from gato_gym.models.gato import Gato
-from gato_gym.tokenizers.timestep import StepTokenizer
 
 SCORE_KEYS = {
     *("task", "episodes", "seed", "mean_return", "ci95", "random", "expert", "normalized"),
@@ -244,18 +237,6 @@ def test_bench_takes_turns():
     pair = bench.Pair("x/s", lambda: order.append("ours") or 1, lambda: order.append("ref") or 1)
     bench.alternate(pair, rounds=2, seconds=0)
     assert order == ["ours", "ref"] * 3
-
-
-def test_the_uncached_reference_decides_like_the_agent():
-    torch.manual_seed(0)
-    spec = envs.task_spec("CartPole-v1")
-    cached = GatoAgent(Gato(model_config("tiny")), {spec.id: spec})
-    cached.reset("CartPole-v1", prompt=None)
-    reference = Recompute(cached, StepTokenizer(spec, cached.vocabulary))
-    observations = np.random.default_rng(0).normal(size=(12, 4)).astype(np.float32)
-    assert [int(cached.act(obs)) for obs in observations] == [
-        int(reference.act(obs)[0]) for obs in observations
-    ]
 
 
 # train
