@@ -4,8 +4,8 @@
 
 `make_vec_env(task, n_envs=N, seed=S)` makes plain Gymnasium environments and seeds copy i with
 S + i, so that `evaluate_policy(agent, vec_env, n_eval_episodes=N)` plays the N episodes of
-`gato-gym eval --task TASK --episodes N --seed S`. Both lists of returns go into one JSON object, and
-how many steps they took; the exit code is 1 if any differ.
+`gato-gym eval --task TASK --episodes N --seed S`. The JSON object holds both lists of returns
+and how many steps they took; the exit code is 1 if any differ.
 """
 
 import argparse
