@@ -16,6 +16,7 @@ import torch
 from huggingface_hub import CommitInfo, PyTorchModelHubMixin
 
 import gato_gym
+from gato_gym.agents.explanation import Explanation, explain
 from gato_gym.agents.role import (
     Role,
     check_state,
@@ -31,6 +32,7 @@ from gato_gym.models.precision import check_precision, set_precision
 from gato_gym.models.processes import ByValue
 from gato_gym.models.stream import Choose, TokenStreams, greedy
 from gato_gym.tokenizers.text import TextTokenizer
+from gato_gym.tokenizers.timestep import TokenSequence
 from gato_gym.tokenizers.vocabulary import Vocabulary
 from gato_gym.training.bundle import Bundle, find_bundle
 from gato_gym.training.publish import push_bundle, save_with_card
@@ -261,19 +263,38 @@ class GatoAgent(
             InvalidObservationError: a NaN, a wrong shape, a missing key.
             NonFiniteError: the network's predictions are not finite.
         """
+        role, sequence, streams = self._listen(obs)
+        ids = streams.decide([sequence], self._choose(deterministic))[0]
+        assert ids is not None
+        return role.action(ids)
+
+    def explain(self, obs: Any) -> Explanation:
+        """What `act` would do for an observation, how sure it is, and what it looks at.
+
+        The episode stays where it is: `act(obs)` goes on as if nobody had asked.
+
+        Args:
+            obs: see `act`.
+
+        Raises:
+            InvalidObservationError, NonFiniteError: see `act`.
+        """
+        role, sequence, streams = self._listen(obs)
+        return explain(role, sequence, streams.look([sequence])[0])
+
+    def _listen(self, obs: Any) -> tuple[Role, TokenSequence, TokenStreams]:
+        """The task, the tokens of an observation, and the stream that they go on with."""
         role = self._ready()[0]
         if self._mixed:
             raise RuntimeError("the agent was reset for a batch of tasks: use agent.predict")
         sequence = role.read(obs, self._streams.rows[0].steps if self._started else 0)  # type: ignore[union-attr]  # set when started
         if self._streams is None:
             self._streams = TokenStreams(self.decoder, [role.tokenizer])
+        self._streams.decoder = self.decoder  # a copied agent's streams come without one
         if not self._started:
             self._streams.restart(0, self._prompt_of(role))
             self._started = True
-        self._streams.decoder = self.decoder  # a copied agent's streams come without one
-        ids = self._streams.decide([sequence], self._choose(deterministic))[0]
-        assert ids is not None
-        return role.action(ids)
+        return role, sequence, self._streams
 
     def predict(
         self,
