@@ -47,11 +47,11 @@ class ObservationForm:
             elif item.kind == "image":
                 flat[key] = _channels_last(value)
             else:
-                flat[key] = value = np.asarray(value)
-                if value.dtype.kind not in "biuf":
+                numbers = flat[key] = np.asarray(value)
+                if numbers.dtype.kind not in "biuf":
                     self._refuse(key, step, f"must be numbers, got {_called(value)}")
-                if item.kind == "discrete" and value.dtype.kind == "f":
-                    self._refuse(key, step, f"must be integers, got {value.dtype}")
+                if item.kind == "discrete" and numbers.dtype.kind == "f":
+                    self._refuse(key, step, f"must be integers, got {numbers.dtype}")
         return flat
 
     def split(self, observation: Any) -> tuple[list[Any], bool]:
