@@ -190,6 +190,29 @@ def bench_act() -> list[str]:
     return [*lines, "", f"On {machine}. {'; '.join(commands)}."]
 
 
+def eval_batches() -> list[str]:
+    """Steps per second of playing in batches, as `benchmarks/eval_batches.py` measured them."""
+    found = json.loads((RESULTS / "eval_batches.json").read_text())
+    sizes = sorted({row["num_envs"] for row in found["rows"]})
+    by_task: dict[str, dict[int, float]] = {}
+    for row in found["rows"]:
+        by_task.setdefault(row["task"], {})[row["num_envs"]] = row["median"]
+    lines = table(("task", *(f"`--num-envs {size}`" for size in sizes)))
+    for task, rates in by_task.items():
+        lines += cells(f"`{task}`", *(_times(rates[size], rates[sizes[0]]) for size in sizes))
+    return [
+        *lines,
+        "",
+        f"Environment steps per second, environments included, and how often those of the first "
+        f"column: medians of {found['rounds']} times {found['episodes']} episodes, all with the "
+        f"same returns. On {found['machine']}: `{found['command']}`.",
+    ]
+
+
+def _times(rate: float, reference: float) -> str:
+    return f"{rate:,.0f}" if rate == reference else f"{rate:,.0f} ({rate / reference:.1f}x)"
+
+
 def savings() -> list[str]:
     """What each saving of the step is worth."""
     run = json.loads((RESULTS / "bench_train_cpu.json").read_text())["79m"]
@@ -242,6 +265,7 @@ def cells(*values: Any) -> list[str]:
 TABLES: dict[str, dict[str, Callable[[], list[str]]]] = {
     "README.md": {"scores": scores},
     "docs/acting.md": {"bench-act": bench_act},
+    "docs/evaluating.md": {"eval-batches": eval_batches},
     "docs/experts.md": {"learned": learned},
     "docs/scaling.md": {"scaling": scaling},
     "docs/suite.md": {"domains": domains, "stacking": stacking, "held-out": held_out},

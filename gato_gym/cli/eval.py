@@ -176,7 +176,10 @@ def _play(task: str, options: Options, player: tuple[Any, str | None] | None = N
         precision=options.precision,
     )
     _warn_untrained(task, agent)
-    default = TOGETHER if isinstance(agent, BatchAgent) else 1
+    in_batches = isinstance(agent, BatchAgent)
+    num_envs = options.num_envs or (TOGETHER if in_batches else 1)
+    if num_envs > 1 and not in_batches:
+        raise ValueError(f"--num-envs {num_envs}: {agent_name(agent)} plays one episode at a time")
     with ProgressBar(task, options.episodes) as bar:
         return evaluate(
             task,
@@ -185,7 +188,7 @@ def _play(task: str, options: Options, player: tuple[Any, str | None] | None = N
             seed=options.seed,
             observers=[bar],
             checkpoint=name or agent_name(agent),
-            num_envs=default if options.num_envs is None else options.num_envs,
+            num_envs=num_envs,
         )
 
 
