@@ -36,6 +36,10 @@ LAYERS = {
     "gato_gym.agents.role": 8,
     "gato_gym.agents.observation_form": 8,
     "gato_gym.agents.explanation": 8,
+    # How an explanation draws itself.
+    "gato_gym.evaluation.overlay": 8,
+    "gato_gym.evaluation.charts": 8,
+    "gato_gym.evaluation.action_chart": 8,
     "gato_gym.evaluation": 9,
     "gato_gym.cli": 10,
     "gato_gym.testing": 11,
