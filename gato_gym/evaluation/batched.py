@@ -2,7 +2,8 @@
 
 An episode is a function of the agent, the task and the seed, so each is the one that `rollout`
 plays alone: a copy of a task takes the next seed as soon as its episode ends, and waits when none
-is left. A product of matrices with more rows may round differently: logits differ by about 1e-6.
+is left. A product of matrices with more rows may round differently in the last digits, which would
+have to meet a tie between two actions to change one.
 
 Sampled actions (`deterministic=False`) come from one generator for all rows, so there the number of
 environments decides which episodes are played, not only how fast.
