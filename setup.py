@@ -28,6 +28,7 @@ EXTRAS = {
     "experts": ["stable-baselines3>=2.9,<3", "sb3-contrib>=2.9,<3"],
     "minari": ["minari>=0.5.4", "h5py>=3.16"],
     "lora": ["peft>=0.21"],
+    "quantize": ["torchao>=0.18"],
 }
 
 # Many machines. Not in `all`, which is everything for one machine.

@@ -172,10 +172,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
         "machine": machine(str(device)),
         "command": shlex.join(["python", "benchmarks/precision.py", *words]),
     }
-    agents = {}
-    for name in PRECISIONS:
-        agents[name] = GatoAgent.from_pretrained(options.checkpoint, device=str(device))
-        set_precision(agents[name].model, name)
+    agents = {
+        name: GatoAgent.from_pretrained(
+            options.checkpoint, device=str(device), precision=name, compile=False
+        )
+        for name in PRECISIONS
+    }
     for task in options.task or list(agents["float32"].specs):
         found = result["tasks"][task] = {}
         if options.steps:

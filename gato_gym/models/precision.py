@@ -88,7 +88,7 @@ def check_savable(model: Gato) -> None:
 
 
 def _quantize(model: Gato) -> None:
-    with _quiet("torchao", "torch.utils._pytree"):
+    with quiet_torchao():
         from torchao.quantization import Int8WeightOnlyConfig, quantize_
     # Its settings for the compiler would also change how the whole process multiplies float32.
     config: Any = Int8WeightOnlyConfig(set_inductor_config=False)
@@ -99,9 +99,10 @@ def _quantize(model: Gato) -> None:
 
 
 @contextmanager
-def _quiet(*names: str) -> Iterator[None]:
-    """Importing torchao logs which of its CUDA libraries do not load; none of them is needed."""
-    loggers = [logging.getLogger(name) for name in names]
+def quiet_torchao() -> Iterator[None]:
+    """Leaves out what torchao logs where it is imported, by us or by peft: which of its CUDA
+    libraries do not load, none of which is needed, and what PyTorch will change about it."""
+    loggers = [logging.getLogger(name) for name in ("torchao", "torch.utils._pytree")]
     levels = [logger.level for logger in loggers]
     for logger in loggers:
         logger.setLevel(logging.ERROR)

@@ -5,6 +5,7 @@ import logging
 import pickle
 import subprocess
 import sys
+from typing import get_args
 
 import numpy as np
 import pytest
@@ -12,6 +13,7 @@ import torch
 
 from gato_gym import envs
 from gato_gym.agents.gato import GatoAgent
+from gato_gym.cli.players import PrecisionName, check_player, load_gato, load_player
 from gato_gym.errors import MissingExtraError
 from gato_gym.models.precision import (
     PRECISIONS,
@@ -144,9 +146,7 @@ def exact():
 
 @pytest.fixture(scope="module", params=ROUNDED)
 def rounded(request):
-    agent = GatoAgent.from_pretrained(device="cpu")
-    set_precision(agent.model, request.param)
-    return agent
+    return GatoAgent.from_pretrained(device="cpu", precision=request.param)
 
 
 def test_the_bundled_agent_still_balances(rounded):
@@ -172,6 +172,34 @@ def test_greedy_actions_mostly_agree(exact, rounded):
     first, second = np.array(actions).transpose(1, 0, 2)
     assert (first == second).mean() > 0.4  # of 1,024 bins; most of the rest are neighbours
     assert np.abs(first - second).mean() < 0.05
+
+
+def test_a_rounded_agent_is_copied_and_pickled_but_not_saved(rounded, tmp_path):
+    """In the middle of an episode, with what it remembers."""
+    env = envs.make("CartPole-v1")
+    rounded.reset(env)
+    obs, _ = env.reset(seed=1)
+    for _ in range(3):
+        obs, *_ = env.step(rounded.act(obs))
+    twins = copy.deepcopy(rounded), pickle.loads(pickle.dumps(rounded))
+    for _ in range(10):
+        action = rounded.act(obs)
+        assert [twin.act(obs) for twin in twins] == [action, action]
+        obs, *_ = env.step(action)
+    with pytest.raises(ValueError, match="save the agent loaded with precision='float32'"):
+        rounded.save_pretrained(tmp_path / "agent")
+    assert not (tmp_path / "agent").exists()
+
+
+def test_the_command_line_names_the_precision_of_who_plays():
+    agent, name = load_player(
+        "gato", "CartPole-v1", checkpoint=None, prompt=False, seed=0, precision="bfloat16"
+    )
+    assert (agent.checkpoint, name) == ("bundled (bfloat16) (no prompt)", None)
+    assert load_gato(None).checkpoint == "bundled"
+    with pytest.raises(ValueError, match="--precision is for --agent gato, not for --agent random"):
+        check_player("random", None, True, "int8")
+    assert get_args(PrecisionName) == PRECISIONS
 
 
 # Bad use
