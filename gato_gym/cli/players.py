@@ -32,6 +32,16 @@ class WithoutPrompt:
         """The agent's action."""
         return self._agent.act(obs, deterministic=deterministic)
 
+    def predict(
+        self,
+        observation: Any,
+        state: Any = None,
+        episode_start: Any = None,
+        deterministic: bool = True,
+    ) -> tuple[Any, Any]:
+        """The agent's actions in a batch."""
+        return self._agent.predict(observation, state, episode_start, deterministic)
+
 
 def load_player(
     kind: AgentKind,

@@ -110,6 +110,39 @@ def test_batched_predictions_equal_acting_alone(agent, task):
     env.close()
 
 
+def test_several_tasks_in_one_batch_are_each_played_as_if_alone(agent):
+    tasks, steps = [*TASKS, "Pendulum-v1"], 10
+    alone = {task: play(agent, gymnasium.make(task), steps) for task in tasks}
+    made = [gymnasium.make(task) for task in tasks]
+    agent.reset(made)
+    observations, state = [env.reset(seed=0)[0] for env in made], None
+    for step in range(2 * steps):
+        # Every other row waits, in turn, and who has come to an end for good.
+        rows = [row for row in range(len(tasks)) if row % 2 == step % 2]
+        rows = [row for row in rows if step // 2 < len(alone[tasks[row]])]
+        given = [obs if row in rows else None for row, obs in enumerate(observations)]
+        actions, state = agent.predict(given, state)
+        assert [action is not None for action in actions] == [g is not None for g in given]
+        for row in rows:
+            np.testing.assert_array_equal(actions[row], alone[tasks[row]][step // 2])
+            observations[row] = made[row].step(actions[row])[0]
+    with pytest.raises(RuntimeError, match=r"use agent\.predict"):
+        agent.act(observations[0])
+    with pytest.raises(ValueError, match="reset for 4 tasks, observations are of 3"):
+        agent.predict(observations[:3], state)
+
+
+def test_explaining_an_observation_leaves_the_episode_where_it_is(agent):
+    env = gymnasium.make("CartPole-v1")
+    expected = play(agent, env, 12)
+    agent.reset(env)
+    obs, _ = env.reset(seed=0)
+    for action in expected:
+        seen = agent.explain(obs)
+        assert (seen.action, agent.explain(obs).action, agent.act(obs)) == (action,) * 3
+        obs = env.step(action)[0]
+
+
 def test_stable_baselines3_evaluates_it_unchanged(agent):
     evaluation = pytest.importorskip("stable_baselines3.common.evaluation")
     vec_env = pytest.importorskip("stable_baselines3.common.vec_env")

@@ -81,3 +81,10 @@ def test_ctrl_c(run, agent, monkeypatch):
     )
     assert (code, out) == (130, "") and len(calls) == 4
     assert "Traceback" not in err and err.count("\n") <= 1
+
+
+def test_without_a_demonstration(run_json, agent):
+    command = ("eval", "--task", "CartPole-v1", "--episodes", 3, "--checkpoint", agent)
+    alone, found = (run_json(*command, "--no-prompt", "--num-envs", n) for n in (1, 3))
+    assert found["num_envs"] == 3 and found["returns"] == alone["returns"]
+    assert found["checkpoint"].endswith("(no prompt)")
