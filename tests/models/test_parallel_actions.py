@@ -10,6 +10,7 @@ import torch
 from gymnasium import spaces
 
 from gato_gym.agents.gato import BUNDLED, GatoAgent
+from gato_gym.cli import main
 from gato_gym.cli.plain_reference import PlainGato, plain_batch
 from gato_gym.config import ModelConfig, TrainConfig, model_config
 from gato_gym.data.corpus import Corpus
@@ -222,6 +223,24 @@ def test_it_resumes_and_only_with_the_flag(source, trained, tmp_path):
     assert resumed.step == 5
     with pytest.raises(TrainingError, match="other model settings \\(parallel_actions\\)"):
         Trainer(model_config("tiny"), config, source, tmp_path / "run")
+
+
+def test_from_the_command_line(source, tmp_path):
+    """Trained, and fine-tuned from there, with all that is said of it."""
+    corpus, run, tuned = source.corpus.path, tmp_path / "run", tmp_path / "tuned"
+    size = ["--steps", "1", "--batch", "2", "--threads", "1"]
+    train = ["train", "--corpus", str(corpus), "--out", str(run), "--size", "tiny", *size]
+    assert main([*train, "--parallel-actions"]) == 0
+    assert load_bundle(run / "agent").model.config == SHAPE
+    card = json.loads((run / "agent/card.json").read_text())
+    assert card["model"]["parallel_actions"] is True
+    assert "--parallel-actions --threads 1" in card["command"]
+    assert main(train) == 2  # it resumes with the flag only
+
+    tune = ["finetune", "--task", TASK, "--corpus", str(corpus), "--out", str(tuned), *size]
+    tune += ["--checkpoint", str(run / "agent"), "--episodes", "1", "--evaluate-every", "1"]
+    assert main([*tune, "--evaluate-episodes", "1"]) == 0
+    assert load_bundle(tuned / "agent").model.config.parallel_actions
 
 
 def recomputed(model, tokenizer, sequences, actions):
