@@ -88,7 +88,8 @@ def test_all_their_vector_environments_are_played_alike(agent, made, task):
     by_id = agent.predict(made(make).reset())[0]
     if task != "Pendulum-v1":  # of an id the actions are the standardised ones
         np.testing.assert_array_equal(by_id, reference[0])
-    for other in (apart, made(lambda: vec_envs.VecMonitor(make()))):
+    watched = made(lambda: vec_envs.VecCheckNan(vec_envs.VecMonitor(make())))
+    for other in (apart, watched):
         agent.reset(other)
         np.testing.assert_array_equal(play(agent, other), reference)
 
