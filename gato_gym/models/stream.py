@@ -68,12 +68,15 @@ class TokenStreams(ByValue):
         slack = max(tokenizer.tokens_per_step for tokenizer in tokenizers) + 1
         self.cache = decoder.new_cache(len(self.tokenizers), slack)
         self.rows = [_Row(StepWindow(decoder.config.context)) for _ in tokenizers]
+        self._broken: set[int] = set()
+        """Rows whose last step was fed in part: what they would go on from is no whole step."""
 
     def __getstate__(self) -> dict[str, Any]:
         return self.__dict__ | {"decoder": None}
 
     def restart(self, row: int, prompt: TokenStreams | None = None) -> None:
         """Forget a row's stream; start it from a one-row stream that holds a prompt, if given."""
+        self._broken.discard(row)
         if prompt is None:
             self.cache.clear_row(row)
             self.rows[row] = _Row(StepWindow(self.rows[row].window.context))
@@ -113,8 +116,18 @@ class TokenStreams(ByValue):
 
         Raises:
             NonFiniteError: logits are not finite.
+            RuntimeError: the step before failed.
         """
-        return self._decide(sequences, choose, None)
+        given = {row for row, sequence in enumerate(sequences) if sequence is not None}
+        if given & self._broken:
+            raise RuntimeError(
+                f"the step before failed half-way in row {min(given & self._broken)}: start its "
+                "episode again, with agent.reset or episode_start"
+            )
+        self._broken |= given
+        decided = self._decide(sequences, choose, None)
+        self._broken -= given
+        return decided
 
     def look(self, sequences: Sequence[TokenSequence]) -> list[Look]:
         """What each row would do greedily, and where it looks; the streams stay as they are."""

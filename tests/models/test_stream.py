@@ -244,5 +244,27 @@ def test_predictions_that_are_not_finite_are_no_action(model):
     with torch.no_grad():
         broken.embedding.ids.weight[1500] = torch.nan
     streams = TokenStreams(Decoder(broken), [tokenizer(False, 2)])
+    obs = observation(np.random.default_rng(6), streams.tokenizers[0])
     with pytest.raises(NonFiniteError, match="toy: the predictions of action number 0 at step 0"):
-        streams.decide([observation(np.random.default_rng(6), streams.tokenizers[0])])
+        streams.decide([obs])
+
+
+def test_a_step_that_failed_half_way_is_not_gone_on_from(model):
+    tokens, rng = tokenizer(True, 2), np.random.default_rng(7)
+    streams, whole = (TokenStreams(Decoder(model), [tokens] * 2) for _ in range(2))
+    observations = [observation(rng, tokens) for _ in range(3)]
+    for obs in observations[:2]:
+        whole.decide([None, obs])
+
+    def interrupt(logits, rows):
+        raise KeyboardInterrupt
+
+    streams.decide([observations[0]] * 2)
+    with pytest.raises(KeyboardInterrupt):
+        streams.decide([observations[1], None], interrupt)
+    with pytest.raises(RuntimeError, match=r"failed half-way in row 0: start its episode again"):
+        streams.decide([observations[1]] * 2)
+    streams.decide([None, observations[1]])  # the other one goes on
+    expected = whole.decide([None, observations[2]])[1]
+    streams.restart(0)
+    np.testing.assert_array_equal(streams.decide([observations[2]] * 2)[1], expected)
