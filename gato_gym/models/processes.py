@@ -23,7 +23,7 @@ class ByValue:
 
 
 def _restored(cls: type[Any], state: bytes) -> Any:
-    restored = cls.__new__(cls)
+    restored = object.__new__(cls)
     restored.__dict__.update(pickle.loads(state))
     return restored
 
