@@ -351,7 +351,7 @@ class GatoAgent(
         ]
         if self._mixed:
             return actions, state
-        return (np.stack(actions) if batched else actions[0]), state
+        return (np.stack(actions) if batched else actions[0]), state  # type: ignore[arg-type]  # no row waits
 
     def _choose(self, deterministic: bool) -> Choose:
         return greedy if deterministic else self._sample

@@ -40,7 +40,7 @@ class Decoder:
         if self.device.type == "cuda" if compile is None else compile:
             self.programs = Programs(self._compute)
         else:
-            self._blocks = [_Block(block) for block in model.blocks]
+            self._blocks = [_Block(block) for block in self._blocks]
 
     @property
     def device(self) -> torch.device:

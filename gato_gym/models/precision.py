@@ -45,7 +45,7 @@ def precision_of(model: Gato) -> str:
     """What the weights of a model are, one of `PRECISIONS`; told by the weights themselves."""
     if model.norm.weight.dtype == torch.float32:
         return "float32"
-    plain = type(model.blocks[0].query.weight) is torch.nn.Parameter
+    plain = type(model.get_parameter("blocks.0.query.weight")) is torch.nn.Parameter
     return "bfloat16" if plain else "int8"
 
 

@@ -95,7 +95,8 @@ class Programs:
     """
 
     def __init__(self, compute: Compute) -> None:
-        self._plain, self._compiled = compute, _compile(compute)
+        self._plain = compute
+        self._compiled: Compute | None = _compile(compute)
         self.captures = 0
         """Passes of a new shape, or over a new cache, that were prepared so far."""
         self.fallbacks: list[str] = []
@@ -128,22 +129,22 @@ class Programs:
         """The compiled pass if it can be compiled here."""
         if self.fallbacks:
             return self._plain
-        if self._compiled is None:  # a copy
-            self._compiled = _compile(self._plain)
+        # A copy has none yet.
+        compiled = self._compiled = self._compiled or _compile(self._plain)
         try:
             with torch._dynamo.config.patch(recompile_limit=MOST_SHAPES):
-                self._compiled(layout.tensors(cache.keys.device), cache)
+                compiled(layout.tensors(cache.keys.device), cache)
         except Exception as error:  # a compiler raises what it likes; all has one consequence
             self._fall_back("passes cannot be compiled here", error)
             return self._plain
-        return self._compiled
+        return compiled
 
     def _fall_back(self, what: str, error: Exception) -> None:
         self.fallbacks.append(f"{what}: {error}")
         logger.warning("%s, acting is slower: %s", what, error)
 
 
-def _compile(compute: Compute) -> Compute | None:
+def _compile(compute: Compute) -> Compute:
     compiled: Compute = torch.compile(compute, dynamic=False, fullgraph=True)
     return compiled
 

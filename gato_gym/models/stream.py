@@ -18,7 +18,7 @@ from torch import Tensor
 from gato_gym.errors import NonFiniteError
 from gato_gym.models.cache import StepWindow
 from gato_gym.models.decode import Decoder
-from gato_gym.models.layout import Feed
+from gato_gym.models.layout import NO_PATCHES, NO_PLACES, Feed
 from gato_gym.models.processes import ByValue
 from gato_gym.tokenizers.image import acting_positions
 from gato_gym.tokenizers.timestep import ACTION_ROW, StepTokenizer, TokenSequence
@@ -227,14 +227,13 @@ class TokenStreams(ByValue):
     ) -> Tensor:
         """One pass over the new tokens of some rows; (R, W, D)."""
         counts = np.array([len(one.ids) for one in tokens])
-        joined = [np.concatenate(parts) for parts in zip(*tokens, strict=True)]
+        joined = _Tokens(*(np.concatenate(parts) for parts in zip(*tokens, strict=True)))
         images = [sequence for sequence in sequences if len(sequence.patches)]
-        pictures = {}
+        patches, places = NO_PATCHES, NO_PLACES
         if images:
-            intervals = np.concatenate([sequence.intervals for sequence in images])
-            pictures["patches"] = np.concatenate([sequence.patches for sequence in images])
-            pictures["places"] = acting_positions(intervals)
-        feed = Feed(np.array(rows), counts, *joined, **pictures, wanted=wanted)
+            patches = np.concatenate([sequence.patches for sequence in images])
+            places = acting_positions(np.concatenate([one.intervals for one in images]))
+        feed = Feed(np.array(rows), counts, *joined, patches, places, wanted)
         if attention is None:
             return self.decoder.run(self.cache, feed, once=once)
         weights: list[Tensor] = []
