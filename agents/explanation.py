@@ -288,7 +288,7 @@ def _indices(name: str, choice: Choice, size: int) -> np.ndarray:
         indices = np.atleast_1d(np.arange(size)[choice])
     except IndexError:
         indices = np.empty(0, np.int64)
-    if not len(indices):
+    if indices.ndim != 1 or not len(indices):
         raise ValueError(f"{name}={choice!r} chooses none of {size}")
     return indices
 
