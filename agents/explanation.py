@@ -238,10 +238,10 @@ class Explanation:
 
     def __repr__(self) -> str:
         numbers, layers, heads, tokens = self.attention.shape
+        action = np.array2string(np.asarray(self.action), 10**6, precision=3, threshold=10)
         return (
-            f"Explanation({self.spec.id}, action {self.action}, attention of {numbers} numbers, "
-            f"{layers} layers, {heads} heads to {tokens} tokens of {int(self.tokens.age[0]) + 1} "
-            "steps)"
+            f"Explanation({self.spec.id}, action {action}; numbers {numbers}, layers {layers}, "
+            f"heads {heads}, tokens {tokens}, steps {int(self.tokens.age[0]) + 1})"
         )
 
 

@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from gato_gym.evaluation import charts
-from gato_gym.evaluation.charts import BAR, CHOSEN, SMALL, Box, Canvas
+from gato_gym.evaluation.charts import BAR, CHOSEN, LINE, SMALL, Box, Canvas
 
 if TYPE_CHECKING:
     from gato_gym.agents.explanation import ActionNumber, Explanation
 
 BINS = 64
 _ROW = 13  # pixels that a line needs at least
+_ROOM = 26.0  # and as many as it takes where there is room
 
 
 def draw_action(
@@ -36,6 +38,13 @@ def draw_action(
         _draw_discrete(canvas, box, numbers, names)
 
 
+def action_height(explanation: Explanation) -> float:
+    """Pixels that `draw_action` fills if it may; infinite unless the action is one discrete one."""
+    if explanation.spec.action.kind == "continuous" or len(explanation.numbers) > 1:
+        return math.inf
+    return LINE + 4 + _ROOM * len(explanation.numbers[0].values)
+
+
 def _names(
     names: Sequence[Sequence[str]] | None, index: int, number: ActionNumber
 ) -> Sequence[str]:
@@ -54,7 +63,7 @@ def _draw_values(canvas: Canvas, box: Box, number: ActionNumber, names: Sequence
     shown = [int(value) for value, _ in number.top(count)]
     if count == len(names):
         shown.sort()
-    high = min(26.0, (bottom - top) / count)
+    high = min(_ROOM, (bottom - top) / count)
     label_room = min(
         max(charts.width(names[value], SMALL) for value in shown) + 12.0, (right - left) * 0.5
     )

@@ -19,7 +19,7 @@ import numpy as np
 
 from gato_gym.envs.images import resize_image
 from gato_gym.evaluation import charts
-from gato_gym.evaluation.action_chart import draw_action
+from gato_gym.evaluation.action_chart import action_height, draw_action
 from gato_gym.evaluation.charts import LINE, SMALL, Box, Canvas
 
 if TYPE_CHECKING:
@@ -77,7 +77,12 @@ def draw_overlay(
     for key in explanation.images:
         items.pop(key, None)
     if items and pictures and not explanation.images:
-        body, rest = _split(body, 0.62)
+        # Where the action takes little room the charts go under it, and the frame gets all theirs.
+        share = (action_height(explanation) + 8) / (beside[3] - beside[1])
+        if (1 - share) * (beside[3] - beside[1]) >= _CHART * len(items):
+            beside, rest = _split(beside, share, upright=True)
+        else:
+            body, rest = _split(body, 0.62)
     elif items and not pictures:
         rest = body
     used = _draw_pictures(canvas, body, pictures)

@@ -285,7 +285,9 @@ def test_maps_add_up_what_they_should(by_hand):
     np.testing.assert_allclose(by_hand.by_step(heads=-1), [9 / 19, 10 / 19])
     assert (by_hand.prompt_steps, by_hand.images) == (1, ("image",))
     assert by_hand.weights(layers=0, heads=1, numbers=[0]).sum() == pytest.approx(1)
-    assert "test/Hand-v0, action 2" in repr(by_hand) and "19 tokens of 2 steps" in repr(by_hand)
+    told = "test/Hand-v0, action 2; numbers 1, layers 1, heads 2, tokens 19, steps 2"
+    assert repr(by_hand) == f"Explanation({told})"
+    assert repr(replace(by_hand, action=np.arange(50.0) / 3)).count("\n") == 0
 
 
 def test_a_number_of_an_action_is_summed_up_rightly(by_hand):
