@@ -62,7 +62,9 @@ def draw_overlay(
     """
     if size[0] < SMALLEST[0] or size[1] < SMALLEST[1] or size[0] % 2 or size[1] % 2:
         raise ValueError(f"size must be even and at least {SMALLEST}, got {size}")
-    if frame is not None and (frame.dtype != np.uint8 or frame.shape[2:] != (3,)):
+    if frame is not None and not (
+        frame.dtype == np.uint8 and frame.shape[2:] == (3,) and frame.size
+    ):
         raise ValueError(
             f"a frame is a uint8 (height, width, 3) array, got {frame.dtype}{frame.shape}"
         )
