@@ -187,6 +187,8 @@ def _draw_pictures(canvas: Canvas, box: Box, pictures: Sequence[Picture]) -> flo
             picture = charts.heat_over(picture, heights)
         canvas.paste(picture, place)
         where = (place[0], place[1] - LINE / 2 - 4)
+        if charts.width(caption) > picture.width:
+            caption = caption.removesuffix(" of attention")
         canvas.text(where, charts.shorten(caption, picture.width), charts.BRIGHT)
         end = max(end, place[1] + picture.height)
     return end
