@@ -12,9 +12,10 @@ from gato_gym.data.corpus import Corpus
 
 
 def without_speed(found):
+    """Nor how many played together: a cluster's players play one episode each."""
     rows = found.get("tasks", [found])
     for row in rows:
-        assert row.pop("steps_per_second") > 0
+        assert row.pop("steps_per_second") > 0 and row.pop("num_envs") > 0
     return found
 
 
