@@ -4,8 +4,8 @@
 
 Collects episodes of scripted experts, trains one model number by number and one with
 `--parallel-actions` on the same rows from the same start, and plays both. The numbers of a
-lander's action are a function of what it sees. A player of Battleship picks a row, then a column:
-which column fits depends on that row, and it sees whether it hit, not where it has shot.
+reaching arm's action are a function of what it sees. A player of Battleship picks a row, then a
+column: which one fits depends on that row, and it sees whether it hit, not where it has shot.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from gato_gym.cli.players import write_json
 from gato_gym.evaluation.scores import evaluate
 
 RESULTS = Path(__file__).parents[1] / "benchmarks" / "results" / "parallel_actions.json"
-TASKS = ("LunarLanderContinuous-v3", "popgym-BattleshipEasy-v0")
+TASKS = ("FetchReach-v4", "popgym-BattleshipEasy-v0")
 WAYS: dict[str, list[str]] = {"number by number": [], "at once": ["--parallel-actions"]}
 KEPT = ("mean_return", "ci95", "normalized", "random", "expert")
 
@@ -89,6 +89,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     runs = {way: trained(way, options, corpus) for way in WAYS}
     agents = {way: GatoAgent.from_pretrained(run["agent"]) for way, run in runs.items()}
     words = sys.argv[1:] if arguments is None else list(arguments)
+    words = [Path(word).name if word == str(options.work) else word for word in words]
     told = {"size": options.size, "steps": options.steps, "batch": options.batch}
     result: dict[str, Any] = told | {
         "collected": options.collected,

@@ -209,6 +209,76 @@ def eval_batches() -> list[str]:
     ]
 
 
+def precision_speed() -> list[str]:
+    """Time and size of rounded weights, as `benchmarks/precision.py` measured them."""
+    found = json.loads((RESULTS / "precision_cpu.json").read_text())
+    lines = table(("weights", "megabytes", "p50", "p99", "times float32"))
+    for name, run in found["speed"].items():
+        lines += cells(
+            f"`{name}`",
+            f"{run['weight_megabytes']:.0f}",
+            f"{run['p50_ms']:.1f} ms",
+            f"{run['p99_ms']:.1f} ms",
+            f"{run['ratio']:.2f}",
+        )
+    return [
+        *lines,
+        "",
+        f"One pass of `{found['size']}` over {found['tokens']} new tokens at a full context of "
+        f"{found['context']:,}, all in turn. On {found['machine']}: `{found['command']}`.",
+    ]
+
+
+def precision_actions() -> list[str]:
+    """What rounded weights do to actions and returns, as `benchmarks/precision.py` measured it."""
+    found = json.loads((RESULTS / "precision_cpu.json").read_text())
+    lines = table(("task", "weights", "equal actions", "return [95 % interval]"))
+    for task, run in found["tasks"].items():
+        for name, score in run["returns"].items():
+            low, high = score["ci95"]
+            equal = run["agreement"].get(name)
+            lines += cells(
+                f"`{task}`",
+                f"`{name}`",
+                "" if equal is None else f"{equal['equal_actions']:.1%}",
+                f"{score['mean_return']:.1f} [{low:.1f}, {high:.1f}]",
+            )
+    return [
+        *lines,
+        "",
+        f"{found['steps']} steps and {found['episodes']} episodes of each task; the same command.",
+    ]
+
+
+def parallel_actions() -> list[str]:
+    """What predicting all numbers at once costs, by `benchmarks/parallel_actions.py`."""
+    found = json.loads((RESULTS / "parallel_actions.json").read_text())
+    lines = table(
+        ("task", "numbers are predicted", "validation loss", "accuracy"),
+        ("return [95 % interval]", "random", "expert", "`act`, p50"),
+    )
+    for task, ways in found["tasks"].items():
+        for way, run in ways.items():
+            low, high = run["ci95"]
+            lines += cells(
+                f"`{task}`",
+                way,
+                f"{run['validation_loss']:.3f}",
+                f"{run['validation_accuracy']:.1%}",
+                f"{run['mean_return']:.2f} [{low:.2f}, {high:.2f}]",
+                f"{run['random']:.2f}",
+                f"{run['expert']:.2f}",
+                f"{run['act_p50_ms']:.1f} ms",
+            )
+    return [
+        *lines,
+        "",
+        f"Size `{found['size']}`, {found['steps']} steps of {found['batch']} rows, "
+        f"{found['collected']} episodes of each task, {found['episodes']} played. On "
+        f"{found['machine']}: `{found['command']}`.",
+    ]
+
+
 def _times(rate: float, reference: float) -> str:
     return f"{rate:,.0f}" if rate == reference else f"{rate:,.0f} ({rate / reference:.1f}x)"
 
@@ -267,6 +337,11 @@ TABLES: dict[str, dict[str, Callable[[], list[str]]]] = {
     "docs/acting.md": {"bench-act": bench_act},
     "docs/evaluating.md": {"eval-batches": eval_batches},
     "docs/experts.md": {"learned": learned},
+    "docs/parallel_actions.md": {"parallel-actions": parallel_actions},
+    "docs/precision.md": {
+        "precision-speed": precision_speed,
+        "precision-actions": precision_actions,
+    },
     "docs/scaling.md": {"scaling": scaling},
     "docs/suite.md": {"domains": domains, "stacking": stacking, "held-out": held_out},
     "docs/training_speed.md": {"bench-train": bench_train, "savings": savings},
