@@ -16,6 +16,7 @@ import torch
 from huggingface_hub import CommitInfo, PyTorchModelHubMixin
 
 import gato_gym
+from gato_gym.agents.demonstrations import Demonstrations
 from gato_gym.agents.explanation import Explanation, explain
 from gato_gym.agents.role import (
     Role,
@@ -39,9 +40,6 @@ from gato_gym.training.publish import push_bundle, save_with_card
 from gato_gym.types import Episode, TaskSpec
 
 BUNDLED = Path(gato_gym.__file__).with_name("pretrained")
-
-# Share of the context that a prompt may take; what is left holds the episode's first steps.
-PROMPT_SHARE = 0.5
 
 Task = gym.Env | gym.vector.VectorEnv | str
 
@@ -81,18 +79,29 @@ class GatoAgent(
         self.vocabulary = Vocabulary(model.config.text_size)
         self.specs, self.prompts, self.text = dict(specs), dict(prompts or {}), text
         self.documents, self.checkpoint = dict(documents or {}), name
-        self.temperature = 1.0
-        """Of sampled actions."""
+        self._temperature = 1.0
         self._random = torch.Generator().manual_seed(seed)
         self.decoder = Decoder(self.model, compile)
         """Runs the network; tells what was compiled."""
         self._roles: list[Role] = []
         """One that all rows play, or with `_mixed` one for each row."""
         self._mixed = False
-        self._prefilled: dict[str, tuple[Episode, TokenStreams]] = {}
-        """Task -> its demonstration, and a stream that has read it."""
+        self._demonstrations = Demonstrations(self.decoder)
         self._streams: TokenStreams | None = None
         self._started = False
+        self._weights: tuple[Any, ...] = ()
+        """What they were like at the last reset, see `Decoder.fingerprint`."""
+
+    @property
+    def temperature(self) -> float:
+        """Of sampled actions; the lower, the likelier the likeliest."""
+        return self._temperature
+
+    @temperature.setter
+    def temperature(self, value: float) -> None:
+        if not 0 < value < float("inf"):
+            raise ValueError(f"temperature {value} must be positive; deterministic=True is greedy")
+        self._temperature = value
 
     # Loading and saving
 
@@ -235,19 +244,11 @@ class GatoAgent(
         if not len(tasks):
             raise ValueError("no task: pass an environment, an id, or at least one of them")
         roles = [self._role(task, previous) for task in tasks]
-        prompts = [find_prompt(role.spec, prompt, self.prompts) for role in roles]
+        prompts = {role.spec.id: role.spec for role in roles}
+        found = {task: find_prompt(spec, prompt, self.prompts) for task, spec in prompts.items()}
+        self._notice_changes()
         own = isinstance(prompt, str) and prompt == "expert"
-        room = int(self.config.context * PROMPT_SHARE)
-        kept = {role.spec.id for role in roles}
-        self._prefilled = {task: read for task, read in self._prefilled.items() if task in kept}
-        for role, chosen in zip(roles, prompts, strict=True):
-            read = self._prefilled.get(role.spec.id)
-            if chosen is None or (own and role.tokenizer.tokens_per_step > room):
-                self._prefilled.pop(role.spec.id, None)
-            elif read is None or read[0] is not chosen:
-                # The agent's own demonstrations are whole episodes: cutting them is no news.
-                steps = role.prompt_steps(chosen, room, tell=not own)
-                self._prefilled[role.spec.id] = chosen, self._prefill(role, chosen, steps)
+        self._demonstrations.read(roles, found, own)
         if roles != previous:
             self._streams = None
         self._roles = roles
@@ -292,7 +293,7 @@ class GatoAgent(
             self._streams = TokenStreams(self.decoder, [role.tokenizer])
         self._streams.decoder = self.decoder  # a copied agent's streams come without one
         if not self._started:
-            self._streams.restart(0, self._prompt_of(role))
+            self._streams.restart(0, self._demonstrations.of(role))
             self._started = True
         return role, sequence, self._streams
 
@@ -333,13 +334,18 @@ class GatoAgent(
             )
         if state is None:
             state = TokenStreams(self.decoder, [role.tokenizer for role in roles])
+            state.weights = self._weights[:1]
             starts = np.ones(len(roles), bool)
         else:
             check_state(roles, [tokenizer.spec for tokenizer in state.tokenizers])
+            if state.weights != self._weights[:1]:
+                raise ValueError(
+                    "the state was made with other weights: pass state=None to start the episodes"
+                )
             state.decoder = self.decoder
             starts = read_starts(episode_start, len(roles))
         for row in np.flatnonzero(starts).tolist():
-            state.restart(row, self._prompt_of(roles[row]))
+            state.restart(row, self._demonstrations.of(roles[row]))
         sequences = [
             None if obs is None else role.read(obs, row.steps)
             for role, obs, row in zip(roles, observations, state.rows, strict=True)
@@ -357,25 +363,11 @@ class GatoAgent(
         return greedy if deterministic else self._sample
 
     def _sample(self, logits: torch.Tensor, rows: list[int]) -> np.ndarray:
-        probabilities = (logits / self.temperature).softmax(-1).cpu()
+        probabilities = (logits / self._temperature).softmax(-1).cpu()
         drawn: np.ndarray = torch.multinomial(probabilities, 1, generator=self._random)[
             :, 0
         ].numpy()
         return drawn
-
-    def _prompt_of(self, role: Role) -> TokenStreams | None:
-        read = self._prefilled.get(role.spec.id)
-        return None if read is None else read[1]
-
-    def _prefill(self, role: Role, prompt: Episode, steps: int) -> TokenStreams:
-        """A one-row stream of the prompt's first steps (section 2.3), shared by episodes."""
-        tokenizer, streams = role.tokenizer, TokenStreams(self.decoder, [role.tokenizer])
-        ids, patches = tokenizer.observation_ids(
-            {k: v[:steps] for k, v in prompt.observations.items()}
-        )
-        sequences = [tokenizer.from_ids(*step) for step in zip(ids, patches, strict=True)]
-        streams.teach(sequences, tokenizer.action_ids(prompt.actions[:steps]))
-        return streams
 
     def _role(self, env_or_task: Task, previous: Sequence[Role]) -> Role:
         spec = find_spec(env_or_task, self.specs)
@@ -384,6 +376,15 @@ class GatoAgent(
             if role.spec == spec and role.space == space:
                 return role
         return Role(spec, space, self.vocabulary, self.text, self.config.context)
+
+    def _notice_changes(self) -> None:
+        """Weights may have been trained, rounded or moved since the last reset."""
+        now = self.decoder.fingerprint()
+        if now != self._weights:
+            if self._weights:
+                self.decoder.forget()
+            self._weights, self._streams = now, None
+            self._demonstrations.forget()
 
     def _ready(self) -> list[Role]:
         if not self._roles:

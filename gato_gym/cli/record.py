@@ -14,6 +14,7 @@ from gato_gym import envs
 from gato_gym.agents import Agent
 from gato_gym.cli.players import (
     AgentKind,
+    PrecisionName,
     WithoutPrompt,
     load_gato,
     load_player,
@@ -43,6 +44,8 @@ class Options:
     """Folder or Hub id of the model; default is the bundled one."""
     no_prompt: bool = False
     """Begin episodes without the task's demonstration (gato only)."""
+    precision: PrecisionName = "float32"
+    """Of the weights (gato only); int8 needs torchao."""
     fps: float | None = None
     """Frames per second; default is the task's own."""
     overlay: bool = False
@@ -90,6 +93,7 @@ def _player(options: Options) -> tuple[Agent, str | None, Draw | None]:
             checkpoint=options.checkpoint,
             prompt=not options.no_prompt,
             seed=options.seed,
+            precision=options.precision,
         )
         return agent, name, None
     if options.agent != "gato":
@@ -97,5 +101,5 @@ def _player(options: Options) -> tuple[Agent, str | None, Draw | None]:
             f"--overlay shows what the model looks at: it is for --agent gato, not for --agent "
             f"{options.agent}"
         )
-    gato = load_gato(options.checkpoint)
+    gato = load_gato(options.checkpoint, precision=options.precision)
     return (WithoutPrompt(gato) if options.no_prompt else gato), None, OverlayPainter(gato.explain)

@@ -75,15 +75,20 @@ class KeyValueCache:
         # row's ring: it takes what only fills a batch up.
         slots = -(-(config.context + slack + 1) // ALIGNED) * ALIGNED
         self.heads, self.capacity = config.heads, slots - 1
-        shape = (config.layers, rows, config.heads, slots, config.width // config.heads)
-        self.keys = torch.zeros(shape, device=device, dtype=dtype)
-        self.values = torch.zeros(shape, device=device, dtype=dtype)
+        shape = (rows, config.heads, slots, config.width // config.heads)
+        # One tensor for each layer: a compiler that sees a part of a larger one changed copies it.
+        self.keys, self.values = (
+            [torch.zeros(shape, device=device, dtype=dtype) for _ in range(config.layers)]
+            for _ in range(2)
+        )
         # Position of the token in each slot; -1 = empty.
         self.positions = torch.full((rows, slots), -1, device=device)
         self.lengths = np.zeros(rows, np.int64)
         """Tokens of each row, those that were overwritten among them."""
         self.programs: dict[Any, Any] = {}
-        """What `graphs` recorded for these tensors; copies start without."""
+        """What `programs` prepared for these tensors; copies start without."""
+        self.most_patches = 0
+        """Of one pass so far, see `programs`."""
 
     def __len__(self) -> int:
         return len(self.lengths)
@@ -112,8 +117,8 @@ class KeyValueCache:
 
     def write(self, layer: int, slots: Tensor, keys: Tensor, values: Tensor) -> None:
         """Store (N, H, K) keys and values of one layer at the places that `place` gave."""
-        for table, new in ((self.keys, keys), (self.values, values)):
-            table[layer].flatten(0, 2).index_copy_(0, slots, new.flatten(0, 1).to(table.dtype))
+        for table, new in ((self.keys[layer], keys), (self.values[layer], values)):
+            table.flatten(0, 2).index_copy_(0, slots, new.flatten(0, 1).to(table.dtype))
 
     def copy_row(self, row: int, source: KeyValueCache) -> None:
         """Make `row` a copy of a one-row cache: it starts from a prompt.
@@ -128,8 +133,9 @@ class KeyValueCache:
                 f"{source.lengths[0]} tokens of {source.capacity} slots do not fit {self.capacity}"
             )
         self.clear_row(row)
-        self.keys[:, row, :, :held] = source.keys[:, 0, :, :held]
-        self.values[:, row, :, :held] = source.values[:, 0, :, :held]
+        for mine, theirs in ((self.keys, source.keys), (self.values, source.values)):
+            for table, other in zip(mine, theirs, strict=True):
+                table[row, :, :held] = other[0, :, :held]
         self.positions[row, :held] = source.positions[0, :held]
         self.lengths[row] = source.lengths[0]
 
@@ -140,6 +146,12 @@ class KeyValueCache:
         """Forget a row's tokens."""
         self.positions[row] = -1
         self.lengths[row] = 0
+
+    def wipe_row(self, row: int) -> None:
+        """Forget a row's tokens and their numbers, which may not be finite."""
+        for table in (*self.keys, *self.values):
+            table[row] = 0
+        self.clear_row(row)
 
     def shorten(self, rows: Sequence[int], lengths: np.ndarray) -> None:
         """Take the newest tokens back, at most `slack` of them: the rows have `lengths` again."""

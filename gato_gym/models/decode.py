@@ -23,12 +23,16 @@ from gato_gym.models.layout import Feed, Layout, Tensors
 from gato_gym.models.packed import pack
 from gato_gym.models.programs import Programs
 
+# Numbers of a matrix that tell whether it has changed.
+SAMPLES = 64
+
 
 class Decoder:
     """Runs passes over a cache.
 
     Args:
-        model: in eval mode; its weights are used where they are, so changes to them count at once.
+        model: in eval mode; its weights are used where they are. After a change `forget` what was
+            made of them; an agent's reset does that.
         compile: passes of fixed shapes, compiled, on a GPU as CUDA graphs (`programs.Programs`);
             None = on a GPU.
     """
@@ -55,7 +59,23 @@ class Decoder:
     def new_cache(self, rows: int, slack: int) -> KeyValueCache:
         """An empty cache for this network, see `KeyValueCache`."""
         dtype = self.model.norm.weight.dtype
-        return KeyValueCache(self.config, rows, slack, self.device, dtype)
+        with torch.inference_mode(False):  # whoever asks, it is written in either mode
+            return KeyValueCache(self.config, rows, slack, self.device, dtype)
+
+    def fingerprint(self) -> tuple[Any, ...]:
+        """A few numbers of each weight, equal for equal ones; and where and in what format."""
+        weights = [p.detach() for p in self.model.parameters()]
+        plain = [w for w in weights if type(w) is Tensor]
+        parts = [w.reshape(-1)[:: max(1, w.numel() // SAMPLES)].double().sum() for w in plain]
+        told = torch.stack(parts).cpu().numpy().tobytes()
+        return told, self.config, [(w.data_ptr(), w.dtype, w.device) for w in plain]
+
+    def forget(self) -> None:
+        """Make anew what was made of weights that have changed: laid out matrices, programs."""
+        if self.programs is None:
+            self._blocks = [_Block(block) for block in list[Any](self.model.blocks)]
+        else:
+            self.programs = Programs(self._compute)
 
     @torch.inference_mode()
     def run(
@@ -84,8 +104,12 @@ class Decoder:
 
     @torch.inference_mode()
     def logits(self, states: Tensor, low: int, high: int) -> Tensor:
-        """(..., D) states -> (..., high - low) float32 logits of the ids in [low, high)."""
-        return functional.linear(states, self.model.embedding.ids.weight[low:high]).float()
+        """(..., D) states -> (..., high - low) float32 logits of the ids in [low, high).
+
+        Rounded weights are multiplied in float32 too: near ties decide many an action.
+        """
+        table = self.model.embedding.ids.weight[low:high]
+        return functional.linear(states.float(), table.float())
 
     def _compute(
         self, new: Tensors, cache: KeyValueCache, attention: list[Tensor] | None = None
@@ -144,7 +168,7 @@ class _Sight:
         if new.rows is not None:
             held = held[list(new.rows)]
         seen = (held <= positions.view(-1, width, 1)) & (held >= first.view(-1, width, 1))
-        bias = torch.zeros(seen.shape, dtype=cache.keys.dtype, device=seen.device)
+        bias = torch.zeros(seen.shape, dtype=cache.keys[0].dtype, device=seen.device)
         self.bias = bias.masked_fill_(~seen, -torch.inf)[:, None]
         """(R, 1, T, C)."""
         self.grid: Tensor | None = None
@@ -167,7 +191,7 @@ class _Sight:
     def attend(self, query: Tensor, cache: KeyValueCache, layer: int) -> Tensor:
         """(N, H, K) queries -> (N, D)."""
         query = self._rectangle(query)
-        keys, values = (table[layer, :, :, : self.used] for table in (cache.keys, cache.values))
+        keys, values = (table[layer][:, :, : self.used] for table in (cache.keys, cache.values))
         if self.rows is None:
             found = functional.scaled_dot_product_attention(query, keys, values, self.bias)
         else:  # one by one: taking some rows of the cache would copy them
@@ -186,7 +210,7 @@ class _Sight:
     def weights(self, query: Tensor, cache: KeyValueCache, layer: int) -> Tensor:
         """(N, H, K) queries -> (R, H, T, C) float32 attention weights."""
         query = self._rectangle(query).float()
-        keys = cache.keys[layer, :, :, : self.used]
+        keys = cache.keys[layer][:, :, : self.used]
         if self.rows is not None:
             keys = keys[list(self.rows)]
         scores = query @ keys.float().transpose(2, 3) * query.shape[-1] ** -0.5

@@ -23,10 +23,10 @@ SMALL = 2**19
 
 
 class PackedLinear:
-    """`nn.Linear` without bias for acting on a CPU; lays its weight out again when it has changed.
+    """`nn.Linear` without bias for acting on a CPU.
 
-    Args:
-        linear: its weight, not a copy of it, counts.
+    Lays its weight out again when PyTorch says that it has changed, which it does not say of all
+    changes (`parameter.data`, fused optimisers): see `Decoder.forget`.
     """
 
     def __init__(self, linear: nn.Linear) -> None:
@@ -35,7 +35,7 @@ class PackedLinear:
         self._of: tuple[int, int] | None = None
 
     def __getstate__(self) -> dict[str, Any]:
-        return self.__dict__ | {"_packed": None}  # has no copy and no pickle
+        return self.__dict__ | {"_packed": None, "_of": None}  # it has no copy and no pickle
 
     def __call__(self, x: Tensor) -> Tensor:
         """(N, D) -> (N, O)."""
@@ -43,8 +43,11 @@ class PackedLinear:
         if (len(x) == 1 and weight.numel() < SMALL) or type(weight) is not nn.Parameter:
             return functional.linear(x, weight)
         now = weight.data_ptr(), 0 if weight.is_inference() else weight._version
-        if self._packed is None or now != self._of:
-            self._packed, self._of = _pack(weight.detach()), now
+        if now != self._of:
+            can = weight.device.type == "cpu" and packing_works(weight.dtype)
+            self._packed, self._of = _pack(weight.detach()) if can else None, now
+        if self._packed is None:
+            return functional.linear(x, weight)
         return _multiply(x, self._packed)
 
 

@@ -5,7 +5,7 @@ the batch takes part in every pass, and numbers of tokens and patches are rounde
 different shapes exist; each is compiled, recorded and from then on replayed with one call. What
 only fills up stands at position -1, is written to the slot that no ring has, and is seen by nobody.
 
-What does not work on a machine (a compiler, recording) is left out, with one warning that says why:
+What does not work on a machine (a compiler, recording) is left out, with a warning that says why:
 the numbers are the same, only slower.
 """
 
@@ -15,6 +15,7 @@ import logging
 import math
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -27,11 +28,15 @@ from gato_gym.models.layout import NONE, Layout, Tensors
 logger = logging.getLogger(__name__)
 
 Compute = Callable[[Tensors, KeyValueCache], Tensor]
+Program = Callable[[Layout, KeyValueCache], Tensor]
+
+COMPILING = "passes cannot be compiled here"
+RECORDING = "CUDA graphs do not work here"
 
 # Passes that are run before one is recorded: the first compiles, and libraries set themselves up.
 WARM_UP = 3
 # Shapes that are compiled; further ones run as they are.
-MOST_SHAPES = 64
+MOST_SHAPES = 512
 
 
 def rounded(count: int) -> int:
@@ -42,8 +47,14 @@ def rounded(count: int) -> int:
     return -(-count // step) * step
 
 
-def filled_up(layout: Layout, rows: int) -> Layout:
-    """The same pass with all rows of the cache, as many tokens of each, and rounded sizes."""
+def filled_up(layout: Layout, rows: int, most_patches: int = 0) -> Layout:
+    """The same pass with all rows of the cache, as many tokens of each, and rounded sizes.
+
+    Args:
+        layout: of some rows.
+        rows: of the cache.
+        most_patches: if there are patches, at least so many.
+    """
     present = range(rows) if layout.rows is None else layout.rows
     counts = np.bincount(layout.row_of, minlength=rows)
     width = rounded(layout.width)
@@ -61,7 +72,7 @@ def filled_up(layout: Layout, rows: int) -> Layout:
     asked[list(present)] = place[layout.asked].reshape(-1, layout.wanted)
     patches, pixels = layout.patches, layout.pixels
     marks, places = place[layout.marks], layout.places
-    missing = rounded(len(pixels)) - len(pixels)
+    missing = max(rounded(len(pixels)), most_patches) - len(pixels) if len(pixels) else 0
     if missing:
         # The first patch again, at the same place.
         again = np.zeros(missing, np.int64)
@@ -96,52 +107,59 @@ class Programs:
 
     def __init__(self, compute: Compute) -> None:
         self._plain = compute
-        self._compiled: Compute | None = _compile(compute)
+        self._compiled: Compute | None = None
+        self._of = object()
+        """Tells programs over a cache from those of another network."""
         self.captures = 0
         """Passes of a new shape, or over a new cache, that were prepared so far."""
-        self.fallbacks: list[str] = []
-        """What does not work here."""
+        self.fallbacks: dict[str, str] = {}
+        """What does not work here, and why."""
 
     def __getstate__(self) -> dict[str, Any]:
-        return self.__dict__ | {"_compiled": None}
+        return self.__dict__ | {"_compiled": None, "_of": object()}
 
     def run(self, layout: Layout, cache: KeyValueCache) -> Tensor:
         """(R, W, D) of the rows of the layout; see `Decoder.run`."""
-        full = replace(filled_up(layout, len(cache)), used=cache.positions.shape[1])
-        key = (full.width, full.wanted, len(full.patches))
+        full = filled_up(layout, len(cache), cache.most_patches)
+        full = replace(full, used=cache.positions.shape[1])
+        # Rows that wait later leave fewer patches; their shapes would never end.
+        cache.most_patches = max(cache.most_patches, len(full.patches))
+        key = (self._of, full.width, full.wanted, len(full.patches))
         if key not in cache.programs:
             self.captures += 1
             cache.programs[key] = self._prepare(full, cache)
-        states: Tensor = cache.programs[key](full)
+        states: Tensor = cache.programs[key](full, cache)
         return states if layout.rows is None else states[list(layout.rows)]
 
-    def _prepare(self, layout: Layout, cache: KeyValueCache) -> Callable[[Layout], Tensor]:
+    def _prepare(self, layout: Layout, cache: KeyValueCache) -> Program:
         compute = self._working(layout, cache)
-        device = cache.keys.device
-        if device.type == "cuda":
+        if cache.positions.is_cuda and RECORDING not in self.fallbacks:
             try:
                 return _Recorded(compute, layout, cache)
             except RuntimeError as error:
-                self._fall_back("CUDA graphs do not work here", error)
-        return lambda given: compute(given.tensors(device), cache)
+                self._fall_back(RECORDING, error)
+        return partial(_run, compute)
 
     def _working(self, layout: Layout, cache: KeyValueCache) -> Compute:
         """The compiled pass if it can be compiled here."""
-        if self.fallbacks:
+        if COMPILING in self.fallbacks:
             return self._plain
-        # A copy has none yet.
         compiled = self._compiled = self._compiled or _compile(self._plain)
         try:
             with torch._dynamo.config.patch(recompile_limit=MOST_SHAPES):
-                compiled(layout.tensors(cache.keys.device), cache)
+                _run(compiled, layout, cache)
         except Exception as error:  # a compiler raises what it likes; all has one consequence
-            self._fall_back("passes cannot be compiled here", error)
+            self._fall_back(COMPILING, error)
             return self._plain
         return compiled
 
     def _fall_back(self, what: str, error: Exception) -> None:
-        self.fallbacks.append(f"{what}: {error}")
+        self.fallbacks[what] = str(error)
         logger.warning("%s, acting is slower: %s", what, error)
+
+
+def _run(compute: Compute, layout: Layout, cache: KeyValueCache) -> Tensor:
+    return compute(layout.tensors(cache.positions.device), cache)
 
 
 def _compile(compute: Compute) -> Compute:
@@ -153,7 +171,7 @@ class _Recorded:
     """A CUDA graph of one shape over one cache."""
 
     def __init__(self, compute: Compute, layout: Layout, cache: KeyValueCache) -> None:
-        device = cache.keys.device
+        device = cache.positions.device
         self._host = torch.from_numpy(layout.integers()).pin_memory()
         self._integers = self._host.to(device)
         self._pixels = torch.from_numpy(layout.patches).pin_memory()
@@ -170,8 +188,8 @@ class _Recorded:
         with torch.cuda.graph(self._graph):
             self._states = compute(new, cache)
 
-    def __call__(self, layout: Layout) -> Tensor:
-        """Run the pass on other numbers of the same shape."""
+    def __call__(self, layout: Layout, cache: KeyValueCache) -> Tensor:
+        """Run the pass on other numbers of the same shape, over the cache that it was made for."""
         # The copies of the pass before must have left the pinned memory.
         torch.cuda.current_stream().synchronize()
         self._host.copy_(torch.from_numpy(layout.integers()))

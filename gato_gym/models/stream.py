@@ -68,6 +68,8 @@ class TokenStreams(ByValue):
         slack = max(tokenizer.tokens_per_step for tokenizer in tokenizers) + 1
         self.cache = decoder.new_cache(len(self.tokenizers), slack)
         self.rows = [_Row(StepWindow(decoder.config.context)) for _ in tokenizers]
+        self.weights: tuple[Any, ...] = ()
+        """Told by whoever goes on with a state, who must have the same ones."""
         self._broken: set[int] = set()
         """Rows whose last step was fed in part: what they would go on from is no whole step."""
 
@@ -76,7 +78,9 @@ class TokenStreams(ByValue):
 
     def restart(self, row: int, prompt: TokenStreams | None = None) -> None:
         """Forget a row's stream; start it from a one-row stream that holds a prompt, if given."""
-        self._broken.discard(row)
+        if row in self._broken:
+            self.cache.wipe_row(row)
+            self._broken.discard(row)
         if prompt is None:
             self.cache.clear_row(row)
             self.rows[row] = _Row(StepWindow(self.rows[row].window.context))
@@ -116,21 +120,27 @@ class TokenStreams(ByValue):
 
         Raises:
             NonFiniteError: logits are not finite.
-            RuntimeError: the step before failed.
+            RuntimeError: the step before failed half-way.
         """
+        given = self._whole(sequences)
+        self._broken |= given
+        decided = self._decide(sequences, choose, None)
+        self._broken -= given
+        return decided
+
+    def _whole(self, sequences: Sequence[TokenSequence | None]) -> set[int]:
+        """The rows that have an observation; raises where one cannot go on."""
         given = {row for row, sequence in enumerate(sequences) if sequence is not None}
         if given & self._broken:
             raise RuntimeError(
                 f"the step before failed half-way in row {min(given & self._broken)}: start its "
                 "episode again, with agent.reset or episode_start"
             )
-        self._broken |= given
-        decided = self._decide(sequences, choose, None)
-        self._broken -= given
-        return decided
+        return given
 
     def look(self, sequences: Sequence[TokenSequence]) -> list[Look]:
         """What each row would do greedily, and where it looks; the streams stay as they are."""
+        given = self._whole(sequences)
         rows, lengths = [row.copy() for row in self.rows], self.cache.lengths.copy()
         everyone = list(range(len(rows)))
         logits: list[list[np.ndarray]] = [[] for _ in rows]
@@ -141,9 +151,11 @@ class TokenStreams(ByValue):
             return greedy(of, group)
 
         passes: list[_Attention] = []
+        self._broken |= given
         try:
             ids = self._decide(sequences, choose, passes)
             starts = [tuple(row.window.starts) for row in self.rows]
+            self._broken -= given
         finally:
             self.rows = rows
             self.cache.shorten(everyone, lengths)
@@ -165,6 +177,8 @@ class TokenStreams(ByValue):
         attention: list[_Attention] | None,
     ) -> list[np.ndarray | None]:
         given = {row: sequence for row, sequence in enumerate(sequences) if sequence is not None}
+        if not given:
+            return [None] * len(sequences)
         rows, numbers = list(given), {row: len(self.tokenizers[row].legal_ids) for row in given}
         at_once = self.decoder.config.parallel_actions
         chosen: list[list[int]] = [[] for _ in sequences]

@@ -17,6 +17,7 @@ from torch import nn
 
 from gato_gym.errors import MissingExtraError
 from gato_gym.models.gato import Gato
+from gato_gym.models.precision import quiet_torchao
 
 _ADAPTER, _BASE = "lora_", ".base_layer"
 
@@ -47,7 +48,8 @@ def add_adapters(model: Gato, rank: int, alpha: int, seed: int = 0) -> Gato:
         raise ValueError(f"a LoRA rank of {rank} and alpha of {alpha}: both must be positive")
     if adapted(model):
         raise ValueError("the model has adapters already: merge them first with plain(model)")
-    from peft import LoraConfig, inject_adapter_in_model
+    with quiet_torchao():  # where it is installed, peft imports it
+        from peft import LoraConfig, inject_adapter_in_model
 
     targets = [
         f"blocks.{name}"
@@ -57,7 +59,8 @@ def add_adapters(model: Gato, rank: int, alpha: int, seed: int = 0) -> Gato:
     settings = LoraConfig(r=rank, lora_alpha=alpha, target_modules=targets, lora_dropout=0.0)
     with torch.random.fork_rng():
         torch.manual_seed(seed)
-        inject_adapter_in_model(settings, model)
+        with quiet_torchao():
+            inject_adapter_in_model(settings, model)
     model.register_state_dict_post_hook(_drop_base)
     model.register_load_state_dict_post_hook(_ignore_missing_base)
     return model

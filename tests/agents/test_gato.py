@@ -143,6 +143,51 @@ def test_explaining_an_observation_leaves_the_episode_where_it_is(agent):
         obs = env.step(action)[0]
 
 
+def test_changed_weights_count_from_the_next_reset_on(agent):
+    """Also where PyTorch does not say that they have changed."""
+    twin, env = copy.deepcopy(agent), gymnasium.make("CartPole-v1")
+    play(twin, env, 3)
+    obs = np.full(4, 0.1, np.float32)
+
+    def change():
+        parameters = list(twin.model.parameters())
+        optimizer = torch.optim.AdamW(parameters, lr=0.3, fused=True)
+        for parameter in parameters:
+            parameter.grad = torch.ones_like(parameter)
+        optimizer.step()
+
+    def halve():
+        for parameter in twin.model.parameters():
+            parameter.data.mul_(0.5)
+
+    for changed in (change, halve):
+        changed()
+        fresh = GatoAgent(copy.deepcopy(twin.model), twin.specs, twin.prompts)
+        seen = []
+        for one in (twin, fresh):
+            one.reset(env)
+            seen.append(one.explain(obs).numbers[0].probabilities)
+        np.testing.assert_allclose(*seen, atol=1e-6)
+
+
+def test_a_state_of_other_weights_is_refused(agent):
+    other = copy.deepcopy(agent)
+    with torch.no_grad():
+        other.model.norm.weight.mul_(1.5)
+    obs = np.zeros((2, 4), np.float32)
+    for one in (agent, other):
+        one.reset("CartPole-v1")
+    _, state = agent.predict(obs)
+    with pytest.raises(ValueError, match="made with other weights: pass state=None"):
+        other.predict(obs, state)
+
+
+def test_a_temperature_must_be_positive(agent):
+    for value in (0, -1, float("nan"), float("inf")):
+        with pytest.raises(ValueError, match="must be positive"):
+            agent.temperature = value
+
+
 def test_stable_baselines3_evaluates_it_unchanged(agent):
     evaluation = pytest.importorskip("stable_baselines3.common.evaluation")
     vec_env = pytest.importorskip("stable_baselines3.common.vec_env")
@@ -172,7 +217,7 @@ def test_the_prompt_is_read_and_its_absence_too(agent, tmp_path):
 
         role = agent._roles[0]
         streams = TokenStreams(agent.decoder, [role.tokenizer])
-        streams.restart(0, agent._prompt_of(role))
+        streams.restart(0, agent._demonstrations.of(role))
         streams.decide([role.read(np.zeros(4, np.float32), 0)], choose)
         return seen[0][0]
 
@@ -191,7 +236,8 @@ def test_a_long_prompt_is_cut_to_whole_steps_that_fit(agent):
         {key: value[0] for key, value in episode("gato_gym/BlockStacking-v0").observations.items()}
     )
     agent.reset("CartPole-v1", prompt=long)
-    assert agent._prefilled["CartPole-v1"][1].rows[0].window.length <= agent.config.context // 2
+    read = agent._demonstrations.of(agent._roles[0])
+    assert 0 < read.rows[0].window.length <= agent.config.context // 2
 
 
 def test_a_prompt_of_another_task_is_refused(agent):

@@ -130,8 +130,8 @@ def test_rows_of_different_lengths_after_copying_a_prompt(make_model):
             for _ in range(ACTIONS):
                 extend(model, prompt, [plays[row].act()])
         cache.copy_row(row, prompt)
-        prompt.keys.zero_()
-        prompt.values.zero_()
+        for table in (*prompt.keys, *prompt.values):
+            table.zero_()
     assert cache.lengths.tolist() == [0, 18, 63]
     for _ in range(6):
         for move in ("begin", *["act"] * ACTIONS):
@@ -223,13 +223,15 @@ def test_copy_row_copies(make_config):
     rows = np.arange(2)
     positions = source.append(rows, np.full(2, 5))
     source.place(torch.tensor([0] * 5 + [1] * 5), torch.from_numpy(positions))
-    source.keys.fill_(3)
+    for table in source.keys:
+        table.fill_(3)
     target.copy_row(1, source)
     assert target.lengths.tolist() == [0, 5]
     assert (target.positions[0] == -1).all() and target.positions[1, :5].tolist() == [0, 1, 2, 3, 4]
-    assert (target.keys[:, 1, :, :5] == 3).all() and (target.keys[:, 0] == 0).all()
-    source.keys.zero_()
-    assert (target.keys[:, 1, :, :5] == 3).all()
+    for table, copied in zip(source.keys, target.keys, strict=True):
+        assert (copied[1, :, :5] == 3).all() and (copied[0] == 0).all()
+        table.zero_()
+        assert (copied[1, :, :5] == 3).all()
 
 
 def test_what_does_not_fit_is_not_copied(make_config):

@@ -76,3 +76,12 @@ def test_operators_that_are_missing_or_wrong_are_not_used(broken, monkeypatch):
 def test_other_layers_stay_as_they_are():
     for linear in (nn.Linear(8, 8), layer(dtype=torch.float64), layer().to("meta")):
         assert pack(linear) is linear
+
+
+def test_a_format_that_is_not_laid_out_is_multiplied_where_it_lies():
+    linear = layer()
+    multiply, x = pack(linear), torch.randn(5, 48)
+    with torch.inference_mode():
+        multiply(x)
+        linear.double()
+        torch.testing.assert_close(multiply(x.double()), linear(x.double()))

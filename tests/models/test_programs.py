@@ -87,7 +87,7 @@ def test_shapes_are_prepared_once(model, monkeypatch):
     assert 0 < warm <= 6
     twins.play(40)
     assert decoder.captures == warm
-    assert decoder.programs.fallbacks == []
+    assert decoder.programs.fallbacks == {}
 
 
 def test_a_compiler_that_fails_is_left_out_with_a_warning(model, monkeypatch, caplog):
@@ -98,10 +98,43 @@ def test_a_compiler_that_fails_is_left_out_with_a_warning(model, monkeypatch, ca
     decoder = Decoder(model, compile=True)
     with caplog.at_level(logging.WARNING):
         Twins(model, decoder, tokenizer()).play(5)
-    assert decoder.programs.fallbacks == ["passes cannot be compiled here: no compiler"]
+    assert decoder.programs.fallbacks == {"passes cannot be compiled here": "no compiler"}
     assert [r.message for r in caplog.records] == [
         "passes cannot be compiled here, acting is slower: no compiler"
     ]
+
+
+def test_rows_that_end_one_by_one_need_no_new_shapes(model, monkeypatch):
+    monkeypatch.setattr(programs, "_compile", lambda compute: compute)
+    decoder, tokens, rows = Decoder(model, compile=True), tokenizer(), 24
+    streams, rng = TokenStreams(decoder, [tokens] * rows), np.random.default_rng(0)
+    for running in range(rows, 0, -1):
+        obs = [
+            tokens.observe({"a": np.zeros(3), "b": np.full((16, 32, 3), rng.integers(9), np.uint8)})
+        ]
+        streams.decide(obs * running + [None] * (rows - running))
+    assert decoder.captures <= 3
+
+
+def test_networks_do_not_share_what_was_prepared_over_a_cache(model, monkeypatch):
+    monkeypatch.setattr(programs, "_compile", lambda compute: compute)
+    other = copy.deepcopy(model)
+    with torch.no_grad():
+        other.norm.bias += torch.linspace(-1, 1, len(other.norm.bias))
+    tokens = tokenizer(numbers=1, image=False)
+    obs, seen = tokens.observe({"a": np.zeros(3)}), []
+    streams = TokenStreams(Decoder(model, compile=True), [tokens])
+
+    def choose(logits, rows):
+        seen.append(logits)
+        return np.zeros(1, int)
+
+    for network in (model, other):
+        streams.decoder = Decoder(network, compile=True)
+        streams.restart(0)
+        streams.decide([obs], choose)
+        assert streams.decoder.captures == 1
+    assert (seen[0] - seen[1]).abs().max() > 1e-3
 
 
 @pytest.mark.filterwarnings("ignore:`torch.jit:DeprecationWarning")  # PyTorch's own use
@@ -109,7 +142,7 @@ def test_a_compiler_that_fails_is_left_out_with_a_warning(model, monkeypatch, ca
 def test_compiled_passes_predict_the_same(model):
     decoder = Decoder(model, compile=True)
     Twins(model, decoder, tokenizer(numbers=1, image=False)).play(20)
-    assert decoder.programs.fallbacks == [] and decoder.captures == 1
+    assert decoder.programs.fallbacks == {} and decoder.captures == 1
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU")
@@ -117,7 +150,7 @@ def test_recorded_passes_predict_the_same(model):
     device = copy.deepcopy(model).cuda()
     decoder = Decoder(device)
     Twins(device, decoder, tokenizer()).play(40)
-    assert decoder.programs.fallbacks == []
+    assert decoder.programs.fallbacks == {}
 
 
 def test_copies_compile_again(model, monkeypatch):
@@ -126,4 +159,4 @@ def test_copies_compile_again(model, monkeypatch):
     Twins(model, decoder, tokenizer()).play(3)
     for other in (copy.deepcopy(decoder), pickle.loads(pickle.dumps(decoder))):
         Twins(other.model, other, tokenizer()).play(3)
-        assert other.programs.fallbacks == []
+        assert other.programs.fallbacks == {}

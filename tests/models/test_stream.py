@@ -249,6 +249,59 @@ def test_predictions_that_are_not_finite_are_no_action(model):
         streams.decide([obs])
 
 
+def test_rows_go_on_once_the_weights_are_mended(decoder, model):
+    """What was not finite in the cache does not come back."""
+    tokens, rng = tokenizer(False, 2), np.random.default_rng(8)
+    observations = [observation(rng, tokens) for _ in range(6)]
+    streams = TokenStreams(decoder, [tokens])
+    expected = [streams.decide([obs])[0] for obs in observations]
+    weight = model.blocks[0].key_value.weight
+    kept = weight.detach().clone()
+    for fail in (streams.decide, streams.look):
+        streams.restart(0)
+        with torch.no_grad():
+            weight.fill_(torch.nan)
+        with pytest.raises(NonFiniteError):
+            fail(observations[:1])
+        with torch.no_grad():
+            weight.copy_(kept)
+        for go_on in (streams.decide, streams.look):
+            with pytest.raises(RuntimeError, match="failed half-way in row 0"):
+                go_on(observations[:1])
+        streams.restart(0)
+        np.testing.assert_array_equal([streams.decide([obs])[0] for obs in observations], expected)
+
+
+def test_nobody_acts_where_all_rows_wait(decoder):
+    assert TokenStreams(decoder, [tokenizer(True, 2)] * 2).decide([None, None]) == [None, None]
+
+
+def test_streams_are_at_home_in_and_out_of_inference_mode(decoder):
+    tokens = tokenizer(True, 2)
+    obs = observation(np.random.default_rng(9), tokens)
+    with torch.inference_mode():
+        streams = TokenStreams(decoder, [tokens])
+        expected = streams.decide([obs])[0]
+    streams.restart(0)
+    np.testing.assert_array_equal(streams.decide([obs])[0], expected)
+
+
+def test_texts_of_changing_length_equal_a_full_recomputation(decoder, model):
+    leaves = (ObservationSpec("a", "discrete", (2,)), ObservationSpec("b", "text", ()))
+    spec = TaskSpec("toy", "test", "test", leaves, ActionSpec("discrete", 1, (5,)))
+    tokens, rng = StepTokenizer(spec, Vocabulary(1024)), np.random.default_rng(10)
+    checked = Checked(model, [tokens] * 2, rng)
+    streams = TokenStreams(decoder, [tokens] * 2)
+    for _ in range(STEPS // 2):
+        sequences = []
+        for row in range(2):
+            words = " ".join(["go"] * int(rng.integers(1, 9)))
+            sequences.append(tokens.observe({"a": rng.integers(0, 9, 2), "b": words}))
+            checked.naive[row].observe(sequences[row])
+        streams.decide(sequences, checked)
+    assert checked.compared == STEPS
+
+
 def test_a_step_that_failed_half_way_is_not_gone_on_from(model):
     tokens, rng = tokenizer(True, 2), np.random.default_rng(7)
     streams, whole = (TokenStreams(Decoder(model), [tokens] * 2) for _ in range(2))

@@ -1,0 +1,67 @@
+"""Prompts that the network has read: once for each task, for all episodes that start from them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from gato_gym.agents.role import Role
+from gato_gym.models.decode import Decoder
+from gato_gym.models.stream import TokenStreams
+from gato_gym.types import Episode
+
+# Share of the context that a prompt may take; what is left holds the episode's first steps.
+PROMPT_SHARE = 0.5
+
+
+class Demonstrations:
+    """Streams that hold a prompt, by task.
+
+    Args:
+        decoder: reads them.
+    """
+
+    def __init__(self, decoder: Decoder) -> None:
+        self._decoder = decoder
+        self._room = int(decoder.config.context * PROMPT_SHARE)
+        self._read: dict[str, tuple[Episode, TokenStreams]] = {}
+
+    def of(self, role: Role) -> TokenStreams | None:
+        """A one-row stream of the task's prompt, None where it has none."""
+        read = self._read.get(role.spec.id)
+        return None if read is None else read[1]
+
+    def read(self, roles: Sequence[Role], prompts: Mapping[str, Episode | None], own: bool) -> None:
+        """Read what has not been read yet; forget other tasks.
+
+        Args:
+            roles: who plays.
+            prompts: by task.
+            own: they are the agent's own. Such are whole episodes, and cutting them is no news;
+                where not even a step fits, there is none.
+
+        Raises:
+            PromptError: not one step of a prompt fits.
+        """
+        self._read = {task: read for task, read in self._read.items() if task in prompts}
+        for role in roles:
+            task = role.spec.id
+            prompt, read = prompts[task], self._read.get(task)
+            if prompt is None or (own and role.tokenizer.tokens_per_step > self._room):
+                self._read.pop(task, None)
+            elif read is None or read[0] is not prompt:
+                steps = role.prompt_steps(prompt, self._room, tell=not own)
+                self._read[task] = prompt, self._prefill(role, prompt, steps)
+
+    def forget(self) -> None:
+        """Forget all, for they were read with other weights."""
+        self._read = {}
+
+    def _prefill(self, role: Role, prompt: Episode, steps: int) -> TokenStreams:
+        """A one-row stream of the prompt's first steps (section 2.3)."""
+        tokenizer, streams = role.tokenizer, TokenStreams(self._decoder, [role.tokenizer])
+        ids, patches = tokenizer.observation_ids(
+            {key: values[:steps] for key, values in prompt.observations.items()}
+        )
+        sequences = [tokenizer.from_ids(*step) for step in zip(ids, patches, strict=True)]
+        streams.teach(sequences, tokenizer.action_ids(prompt.actions[:steps]))
+        return streams
