@@ -30,7 +30,8 @@ import numpy as np
 import torch
 
 from gato_gym import envs
-from gato_gym.agents.gato import PROMPT_SHARE, GatoAgent
+from gato_gym.agents.demonstrations import PROMPT_SHARE
+from gato_gym.agents.gato import GatoAgent
 from gato_gym.cli.act_reference import Recompute
 from gato_gym.cli.act_workload import stack
 from gato_gym.cli.export import machine
