@@ -18,9 +18,6 @@ from torch.nn import functional
 
 logger = logging.getLogger(__name__)
 
-# One row of a small matrix is multiplied faster where it lies.
-SMALL = 2**19
-
 
 class PackedLinear:
     """`nn.Linear` without bias for acting on a CPU.
@@ -40,7 +37,7 @@ class PackedLinear:
     def __call__(self, x: Tensor) -> Tensor:
         """(N, D) -> (N, O)."""
         weight = self._linear.weight
-        if (len(x) == 1 and weight.numel() < SMALL) or type(weight) is not nn.Parameter:
+        if type(weight) is not nn.Parameter:
             return functional.linear(x, weight)
         now = weight.data_ptr(), 0 if weight.is_inference() else weight._version
         if now != self._of:

@@ -8,7 +8,7 @@ import torch
 from torch import nn
 
 from gato_gym.models import packed
-from gato_gym.models.packed import SMALL, PackedLinear, pack, packing_works
+from gato_gym.models.packed import PackedLinear, pack, packing_works
 
 DTYPES = [torch.float32, torch.bfloat16]
 
@@ -27,7 +27,7 @@ def layer(inputs=48, outputs=96, dtype=torch.float32) -> nn.Linear:
 @pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("rows", [1, 2, 7, 64])
 def test_products_are_those_of_the_layer(rows, dtype):
-    for linear in (layer(dtype=dtype), layer(512, SMALL // 512, dtype)):
+    for linear in (layer(dtype=dtype), layer(512, 1024, dtype)):
         multiply = pack(linear)
         assert isinstance(multiply, PackedLinear)
         x = torch.randn(rows, linear.in_features).to(dtype)
