@@ -1,9 +1,9 @@
 """Matrices laid out once the way oneDNN multiplies them with few rows, for acting on a CPU.
 
 A pass of few tokens spends its time on reading weights, and the general product lays each matrix
-out anew before it multiplies: half of the time at 22 tokens (docs/acting.md). PyTorch's compiler
-uses these two operators when it freezes weights; they have no public name. Where they are missing
-or do not agree with `functional.linear`, that takes their place.
+out anew before it multiplies. PyTorch's compiler uses these two operators when it freezes weights;
+they have no public name. Where they are missing or do not agree with `functional.linear`, that
+takes their place.
 """
 
 from __future__ import annotations
