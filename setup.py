@@ -29,6 +29,7 @@ EXTRAS = {
     "minari": ["minari>=0.5.4", "h5py>=3.16"],
     "lora": ["peft>=0.21"],
     "quantize": ["torchao>=0.18"],
+    "language": ["datasets>=5.2", "sacrebleu>=2.6", "nltk>=3.10"],
 }
 
 # Many machines. Not in `all`, which is everything for one machine.

@@ -32,6 +32,9 @@ from gato_gym.types import PATCH_SIDE, ROOT_KEY, ActionSpec, ObservationSpec
 MAX_DEPTH = 16
 """Levels of Dict and Tuple that an observation may have."""
 
+MOST_REPLY = 256
+"""Tokens of the longest action that is text."""
+
 
 @singledispatch
 def observation_specs(space: gym.Space, key: str = ROOT_KEY) -> tuple[ObservationSpec, ...]:
@@ -144,10 +147,21 @@ def action_spec(space: gym.Space) -> ActionSpec:
             fix = digits_action_advice(space)
         else:
             return ActionSpec("discrete", count.size, tuple(int(n) for n in count))
+    elif isinstance(space, spaces.Text):
+        return ActionSpec("text", reply_tokens(space.max_length))
     else:
         problem = "is no plain action"
         fix = "gymnasium.wrappers.TransformAction(env, function, a MultiDiscrete or bounded Box)"
     raise unsupported("action", space, problem, fix)
+
+
+def reply_tokens(letters: int) -> int:
+    """Tokens that a reply of at most so many letters may take, its end included.
+
+    English takes one for three to four letters (of 1,024 pieces; of 32,000 fewer). What needs more,
+    e.g. rare letters, which take one token per byte, is cut.
+    """
+    return min(MOST_REPLY, -(-letters // 2) + 1)
 
 
 def action_element(space: Any, numbers: np.ndarray) -> Any:

@@ -16,7 +16,7 @@ import numpy as np
 from gato_gym.errors import InvalidEpisodeError, InvalidObservationError
 
 ObservationKind = Literal["image", "continuous", "discrete", "text"]
-ActionKind = Literal["discrete", "continuous"]
+ActionKind = Literal["discrete", "continuous", "text"]
 
 # The key of an observation that is not a mapping.
 ROOT_KEY = "observation"
@@ -52,6 +52,7 @@ class ActionSpec:
 
     discrete: `size` numbers (1 for Discrete), the i-th in [0, n[i]).
     continuous: `size` floats in [-1, 1]; `n` is empty.
+    text: a string of at most `size` tokens, the end of the text included; `n` is empty.
     """
 
     kind: ActionKind
@@ -63,8 +64,8 @@ class ActionSpec:
             raise ValueError(
                 f"a discrete action of {self.size} numbers needs as many sizes, got {self.n}"
             )
-        if self.kind == "continuous" and self.n:
-            raise ValueError("a continuous action has no n")
+        if self.kind != "discrete" and self.n:
+            raise ValueError(f"a {self.kind} action has no n")
 
 
 @dataclass(frozen=True)
@@ -97,8 +98,13 @@ class TaskSpec:
 
     @property
     def has_text(self) -> bool:
-        """Whether any part of an observation is text, which needs a text model."""
-        return any(leaf.kind == "text" for leaf in self.observations)
+        """Whether an observation or the action is text, which needs a text model."""
+        return self.speaks or any(leaf.kind == "text" for leaf in self.observations)
+
+    @property
+    def speaks(self) -> bool:
+        """Whether the action is text."""
+        return self.action.kind == "text"
 
     def to_json(self) -> dict[str, Any]:
         """A JSON-ready dict; `TaskSpec.from_json` is its inverse."""
@@ -154,7 +160,8 @@ class Episode:
 
     observations    key -> (T + 1, ...) array (uint8 images, floats, ints, or str for text); the
                     last entry is the observation after the last action
-    actions         (T,) or (T, n) int64 for discrete, (T, n) float32 in [-1, 1] for continuous:
+    actions         (T,) or (T, n) int64 for discrete, (T, n) float32 in [-1, 1] for continuous,
+                    (T,) str for text:
                     what the environment executed (before any sticky repeat of its own)
     expert_actions  same shape: what the expert would have done; equal to `actions` unless noise was
                     injected. These are the training targets, `actions` are the context
@@ -204,6 +211,9 @@ class Episode:
                 # The comparison is false for NaN, so this also catches non-finite actions.
                 if not (np.abs(values) <= 1.0).all():
                     fail(f"continuous {name} must lie in [-1, 1]")
+            elif values.dtype.kind == "U":
+                if values.ndim != 1:
+                    fail(f"{name} of text have shape {values.shape}, expected one text per step")
             elif values.min() < 0:
                 fail(f"discrete {name} must not be negative")
         object.__setattr__(self, "expert_actions", experts)
