@@ -68,6 +68,21 @@ class TextTokenizer:
         """Number of pieces; ids are [0, size)."""
         return self._processor.vocab_size()
 
+    @property
+    def end(self) -> int:
+        """Id that ends a text; ids after it are pieces and bytes, those before it stand for none.
+
+        Raises:
+            CorruptCheckpointError: the model has none, or one after its pieces.
+        """
+        found: int = self._processor.eos_id()
+        if not 0 <= found < 4:
+            raise CorruptCheckpointError(
+                f"the SentencePiece model ends texts with id {found}, expected one below 4: "
+                "train it with gato-gym tokenizer train"
+            )
+        return found
+
     def encode(self, text: str) -> np.ndarray:
         """(n,) int32 ids."""
         # SentencePiece holds a space as U+2581, so that character itself travels as its bytes.

@@ -8,6 +8,9 @@ lexicographic key order, each by its own rule:
     discrete    the integers, row-major, unshifted
     continuous  mu-law bins, row-major, + V
 
+Actions that are text are SentencePiece ids and then the end of the text. Texts differ in length:
+what their slots do not need is PAD, which is dropped from sequences.
+
 Shapes below: T steps, N observation slots + 1 separator, A action numbers, P patches per step.
 """
 
@@ -26,9 +29,8 @@ from gato_gym.tokenizers.default_text import default_text
 from gato_gym.tokenizers.image import patch_intervals, patchify
 from gato_gym.tokenizers.text import TextTokenizer
 from gato_gym.tokenizers.vocabulary import BINS, DISCRETE_VALUES, PAD, PATCH, Vocabulary
+from gato_gym.tokenizers.words import SPEAKER_SLOT, TEXT_SLOT, Words
 from gato_gym.types import PATCH_SIDE, ObservationSpec, TaskSpec, flatten_observation
-
-TEXT_SLOT = 64
 
 # Rows of the local position table (appendix C.3): 512 for observation tokens, then one shared by
 # all action tokens and one for the separator.
@@ -75,6 +77,12 @@ class StepTokenizer:
         if text is None and spec.has_text:
             text = default_text()
         self.spec, self.vocabulary, self.text = spec, vocabulary, text
+        self.text_slot = SPEAKER_SLOT if spec.speaks else TEXT_SLOT
+        """Slots of each text in an observation."""
+        self.words = Words(text, self.text_slot, spec.action.size) if text is not None else None
+        """What turns texts into ids, where there is any."""
+        self.end = text.end if spec.speaks and text is not None else None
+        """Id that ends an action of text, None of other actions."""
         self._items = tuple(sorted(spec.observations, key=lambda item: item.key))
         widths = [self._width(item) for item in self._items]
         self.observation_slots = sum(widths)
@@ -102,10 +110,8 @@ class StepTokenizer:
         self._float_count, self._first_bin = len(floats), np.int32(vocabulary.continuous_start)
         self._template = np.full(self.observation_slots + 1, PATCH, np.int32)
         self._template[-1] = vocabulary.separator
-        offset = vocabulary.continuous_start if spec.action.kind == "continuous" else 0
-        sizes = spec.action.n or (BINS,) * spec.action.size
-        self.legal_ids = np.array([(offset, offset + n) for n in sizes], np.int64)
-        """(A, 2): the half-open id range of each action number."""
+        self.legal_ids = self._legal_ids()
+        """(A, 2): the half-open id range of each action number, of text of each of its tokens."""
 
     @property
     def patches_per_step(self) -> int:
@@ -117,10 +123,18 @@ class StepTokenizer:
         """Tokens of a whole step; an upper bound where there is text."""
         return self.observation_slots + 1 + self.spec.action.size
 
-    @staticmethod
-    def _width(item: ObservationSpec) -> int:
+    def _legal_ids(self) -> np.ndarray:
+        action = self.spec.action
+        if self.end is not None and self.text is not None:
+            # The end, and the pieces and bytes after it.
+            return np.array([(self.end, self.text.size)] * action.size, np.int64)
+        offset = self.vocabulary.continuous_start if action.kind == "continuous" else 0
+        sizes = action.n or (BINS,) * action.size
+        return np.array([(offset, offset + n) for n in sizes], np.int64)
+
+    def _width(self, item: ObservationSpec) -> int:
         if item.kind == "text":
-            return TEXT_SLOT
+            return self.text_slot
         if item.kind == "image":
             return item.shape[0] * item.shape[1] // PATCH_SIDE**2
         return int(np.prod(item.shape, dtype=int))
@@ -154,7 +168,8 @@ class StepTokenizer:
             elif item.kind == "discrete":
                 ids[:, slots] = self._encode_discrete(item, values, steps, first_step)
             else:
-                ids[:, slots] = self._encode_text(values)
+                assert self.words is not None
+                ids[:, slots] = self.words.observed(map(str, values))
         if self._float_count:
             if not np.isfinite(floats).all():
                 self._refuse_infinite(observations, first_step)
@@ -229,36 +244,38 @@ class StepTokenizer:
         self._check_steps(item, values, steps, first_step)
         return patchify(values)
 
-    def _encode_text(self, values: np.ndarray) -> np.ndarray:
-        assert self.text is not None
-        rows = np.full((len(values), TEXT_SLOT), PAD, np.int32)
-        known: dict[str, np.ndarray] = {}  # most steps of an episode have the same sentence
-        for row, sentence in zip(rows, map(str, values), strict=True):
-            if sentence not in known:
-                known[sentence] = self.text.encode(sentence)[:TEXT_SLOT]
-            row[: len(known[sentence])] = known[sentence]
-        return rows
-
-    def text_tokens(self, values: np.ndarray) -> int:
-        """Tokens of the longest of (T,) texts."""
-        return int((self._encode_text(values) != PAD).sum(axis=1).max())
-
     def action_ids(self, actions: np.ndarray) -> np.ndarray:
-        """(T, ...) actions -> (T, A) int32 ids."""
+        """(T, ...) actions -> (T, A) int32 ids; text is filled up with PAD after its end.
+
+        Text that needs more than A tokens is cut there, without an end.
+
+        Raises:
+            InvalidObservationError: actions of another kind or shape, or outside of their range.
+        """
         flat = np.asarray(actions).reshape(len(actions), -1)
-        if self.spec.action.kind == "continuous":
+        if flat.dtype.kind == "U" and self.end is not None and flat.shape[1] == 1:
+            assert self.words is not None
+            return self.words.replies(flat[:, 0].tolist())
+        ids: Any = flat
+        if self.spec.action.kind == "continuous" and flat.dtype.kind != "U":
             ids = continuous.to_bins(flat) + self.vocabulary.continuous_start
-        else:
-            ids = flat
         low, high = self.legal_ids.T
-        if flat.shape[1] != self.spec.action.size or (ids < low).any() or (ids >= high).any():
+        fits = flat.dtype.kind != "U" and flat.shape[1] == self.spec.action.size
+        if not fits or (ids < low).any() or (ids >= high).any():
             raise InvalidObservationError(
-                f"{self.spec.id}: actions of shape {flat.shape} do not fit {self.spec.action}"
+                f"{self.spec.id}: actions of {flat.dtype} and shape {flat.shape} do not fit "
+                f"{self.spec.action}"
             )
         return ids.astype(np.int32)
 
-    def decode_action(self, ids: np.ndarray) -> np.ndarray:
-        """(..., A) ids -> (..., A) float32 bin centres or int64 values; exact inverse on ids."""
+    def decode_action(self, ids: np.ndarray) -> Any:
+        """(..., A) ids -> (..., A) float32 bin centres or int64 values; exact inverse on ids.
+
+        Of text: (n,) ids, with or without the end, -> str.
+        """
+        if self.end is not None:
+            assert self.words is not None
+            return self.words.decode(np.asarray(ids).tolist())
         low = self.legal_ids[:, 0]
         if self.spec.action.kind == "continuous":
             return continuous.from_bins(np.asarray(ids) - low)
@@ -292,8 +309,9 @@ class StepTokenizer:
         ids = np.concatenate([observed, acted], axis=1)
         targets = np.full_like(ids, -1)
         targets[:, self._text_slots] = ids[:, self._text_slots]
-        # Without noise both are one array.
-        wanted = acted if expert_actions is actions else self.action_ids(expert_actions)
+        # Without noise both are one array. Of two texts the tokens do not correspond.
+        same = expert_actions is actions or self.end is not None
+        wanted = acted if same else self.action_ids(expert_actions)
         targets[:, observed.shape[1] :] = wanted
         tokens = np.array(lengths) * ids.shape[1]
         if self.spec.has_text:
