@@ -17,11 +17,12 @@ import numpy as np
 from gato_gym.data.corpus import Corpus
 from gato_gym.data.documents import Cut, Planner
 from gato_gym.data.identity import episode_name
+from gato_gym.data.lengths import least_tokens, step_lengths
 from gato_gym.data.mixture import Mixture
 from gato_gym.data.packing import Document, Window, merge, pack, single
 from gato_gym.errors import InvalidObservationError, TrainingError
 from gato_gym.tokenizers.text import TextTokenizer
-from gato_gym.tokenizers.timestep import TEXT_SLOT, StepTokenizer, TokenSequence
+from gato_gym.tokenizers.timestep import StepTokenizer, TokenSequence
 from gato_gym.tokenizers.vocabulary import Vocabulary
 from gato_gym.types import TaskSpec
 
@@ -70,14 +71,7 @@ class WindowSource:
         self.seed, self.prompt_share = seed, prompt_share
         self.tasks = [task.task for task in mixture.tasks]
         self.tokenizers = [StepTokenizer(specs[task], vocabulary, text) for task in self.tasks]
-        self._text_keys = [
-            [leaf.key for leaf in tokenizer.spec.observations if leaf.kind == "text"]
-            for tokenizer in self.tokenizers
-        ]
-        least = [
-            tokenizer.tokens_per_step - TEXT_SLOT * len(keys)
-            for tokenizer, keys in zip(self.tokenizers, self._text_keys, strict=True)
-        ]
+        least = [least_tokens(tokenizer) for tokenizer in self.tokenizers]
         most = [tokenizer.tokens_per_step for tokenizer in self.tokenizers]
         self._planner = Planner(
             mixture, least, most, self._step_tokens, self._cut_tokens, prompt_share
@@ -89,9 +83,13 @@ class WindowSource:
                     f"{tokenizer.spec.id} has no action numbers and no text, so nothing to learn: "
                     "leave it out of the weights"
                 )
-            if tokenizer.tokens_per_step > context:
+            # Where steps are mostly text they may be much shorter than their bound: there only what
+            # never fits is refused, and an episode with a step that is too long is not drawn.
+            speaks = tokenizer.end is not None
+            needed = least_tokens(tokenizer) if speaks else tokenizer.tokens_per_step
+            if needed > context:
                 raise ValueError(
-                    f"a step of {tokenizer.spec.id} takes {tokenizer.tokens_per_step} tokens and "
+                    f"a step of {tokenizer.spec.id} takes {needed} tokens and "
                     f"does not fit a context of {context}: "
                     "choose a larger --size, or leave the task out of --weights"
                 )
@@ -145,13 +143,15 @@ class WindowSource:
 
     def _step_tokens(self, task: int, index: int) -> int:
         """Tokens of an episode's longest step."""
-        if not self._text_keys[task]:
-            return self.tokenizers[task].tokens_per_step
+        tokenizer = self.tokenizers[task]
+        if not tokenizer.spec.has_text:
+            return tokenizer.tokens_per_step
         return self._text_steps(task, index).most
 
     def _cut_tokens(self, cut: Cut) -> int:
-        if not self._text_keys[cut.task]:
-            return cut.length * self.tokenizers[cut.task].tokens_per_step
+        tokenizer = self.tokenizers[cut.task]
+        if not tokenizer.spec.has_text:
+            return cut.length * tokenizer.tokens_per_step
         most, ends = self._text_steps(cut.task, cut.episode)
         if ends is None:
             return cut.length * most
@@ -163,11 +163,12 @@ class WindowSource:
                 self._known.clear()
             tokenizer = self.tokenizers[task]
             entry = self.mixture.tasks[task].entries[index]
-            tokens = np.full(entry.steps + 1, tokenizer.tokens_per_step)
-            for key in self._text_keys[task]:
-                texts = self.corpus.read_observation(entry, key).tolist()
-                sizes = {text: tokenizer.text_tokens(np.array([text])) for text in set(texts)}
-                tokens -= TEXT_SLOT - np.array([sizes[text] for text in texts])
+            tokens = step_lengths(
+                tokenizer,
+                entry.steps,
+                partial(self.corpus.read_observation, entry),
+                lambda: self.corpus.read_steps(entry, 0, entry.steps)["actions"],
+            )
             most, same = int(tokens.max()), (tokens == tokens[0]).all()
             ends = None if same else np.cumsum([0, *tokens], dtype=np.int32)
             self._known[task, index] = _StepTokens(most, ends)

@@ -100,7 +100,8 @@ def _estimate(
         known += [e for e in corpus.episodes(job.task) if e.key == job.key(e.seed)]
     steps = float(np.mean([e.steps for e in known]))
     size = float(np.mean([e.size for e in known]))
-    tokens = episode_tokens(entry, Record(record, f"trial of {job.task}").observation)
+    trial = Record(record, f"trial of {job.task}")
+    tokens = episode_tokens(entry, trial.observation, lambda: trial.actions(0, trial.steps)[0])
     # Of the seeds whose outcome is known, the trial's included, so many are accepted.
     accepted = (
         task.made + task.skipped + job.quality.accepts(attempt.episode_return, attempt.success)

@@ -2,23 +2,22 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
-from functools import cache, lru_cache, partial
+from functools import cache, partial
 from typing import Any
 
 import numpy as np
 
 from gato_gym.config import MODELS
 from gato_gym.data.corpus import Corpus
+from gato_gym.data.lengths import step_lengths
 from gato_gym.data.manifest import EpisodeEntry
 from gato_gym.data.records import Leaf
 from gato_gym.envs.registry import registered
-from gato_gym.envs.spaces import is_image_shape
+from gato_gym.envs.spaces import MOST_REPLY, is_image_shape
 from gato_gym.errors import GatoGymError
 from gato_gym.evaluation.scores import normalize
-from gato_gym.tokenizers.default_text import default_text
-from gato_gym.tokenizers.timestep import TEXT_SLOT, StepTokenizer
+from gato_gym.tokenizers.timestep import StepTokenizer
 from gato_gym.tokenizers.vocabulary import Vocabulary
 from gato_gym.types import ActionSpec, ObservationSpec, TaskSpec
 
@@ -106,58 +105,54 @@ def versions(entries: Iterable[EpisodeEntry]) -> dict[str, list[str]]:
 def _tokens(corpus: Corpus, entries: Iterable[EpisodeEntry]) -> int | None:
     total = 0
     for entry in entries:
-        tokens = episode_tokens(entry, partial(corpus.read_observation, entry))
+        tokens = episode_tokens(
+            entry,
+            partial(corpus.read_observation, entry),
+            lambda entry=entry: corpus.read_steps(entry, 0, entry.steps)["actions"],
+        )
         if tokens is None:
             return None
         total += tokens
     return total
 
 
-def episode_tokens(entry: EpisodeEntry, observation: Callable[[str], np.ndarray]) -> int | None:
+def episode_tokens(
+    entry: EpisodeEntry, observation: Callable[[str], np.ndarray], actions: Callable[[], np.ndarray]
+) -> int | None:
     """What training on an episode once feeds to the model; None if it has no tokens.
 
     Args:
         entry: the episode.
         observation: its observations of one key, (T + 1, ...); asked for the texts only.
+        actions: its (T,) actions; asked for only where they are text.
     """
-    fixed, texts = _step_tokens(tuple(entry.observations.items()), entry.actions)
-    if fixed is None:
+    tokenizer = _tokenizer(tuple(entry.observations.items()), entry.actions)
+    if tokenizer is None:
         return None
-    total = fixed * entry.steps
-    for key in texts:
-        # A step has the observation before its action; the last one belongs to no step.
-        values = observation(key)[: entry.steps]
-        total += sum(_length(text) * count for text, count in Counter(values.tolist()).items())
-    return total
-
-
-@lru_cache(1 << 16)
-def _length(text: str) -> int:
-    return min(TEXT_SLOT, len(default_text().encode(text)))
+    return int(step_lengths(tokenizer, entry.steps, observation, actions).sum())
 
 
 @cache
-def _step_tokens(
-    leaves: tuple[tuple[str, Leaf], ...], actions: Leaf
-) -> tuple[int | None, tuple[str, ...]]:
-    """Tokens of a step without its text (None: it has none), and the keys of its text.
+def _tokenizer(leaves: tuple[tuple[str, Leaf], ...], actions: Leaf) -> StepTokenizer | None:
+    """What would tokenise such an episode; None if it has no tokens.
 
     Read off the episode, not off its task, which need not be installed.
     """
     try:
         observations = tuple(_observation(key, leaf) for key, leaf in leaves)
-        size = int(np.prod(actions.shape, dtype=int))
-        action = (
-            ActionSpec("continuous", size)
-            if actions.kind == "continuous"
-            else ActionSpec("discrete", size, (1,) * size)
-        )
-        spec = TaskSpec("episode", "other", "other", observations, action)
-        tokenizer = StepTokenizer(spec, Vocabulary(MODELS["bundle"].text_size))
+        spec = TaskSpec("episode", "other", "other", observations, _action(actions))
+        return StepTokenizer(spec, Vocabulary(MODELS["bundle"].text_size))
     except GatoGymError:
-        return None, ()
-    texts = tuple(leaf.key for leaf in observations if leaf.kind == "text")
-    return tokenizer.tokens_per_step - TEXT_SLOT * len(texts), texts
+        return None
+
+
+def _action(leaf: Leaf) -> ActionSpec:
+    if leaf.kind == "text":
+        return ActionSpec("text", MOST_REPLY)
+    size = int(np.prod(leaf.shape, dtype=int))
+    if leaf.kind == "continuous":
+        return ActionSpec("continuous", size)
+    return ActionSpec("discrete", size, (1,) * size)
 
 
 def _observation(key: str, leaf: Leaf) -> ObservationSpec:

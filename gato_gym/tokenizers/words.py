@@ -9,7 +9,7 @@ import numpy as np
 from gato_gym.tokenizers.text import TextTokenizer
 from gato_gym.tokenizers.vocabulary import PAD
 
-TEXT_SLOT, SPEAKER_SLOT = 64, 256
+TEXT_SLOT, SPEAKER_SLOT = 64, 128
 """Tokens of a text in an observation, at most: where actions are numbers, and where they are text.
 What is longer is cut at its end."""
 
