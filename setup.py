@@ -28,6 +28,8 @@ EXTRAS = {
     "experts": ["stable-baselines3>=2.9,<3", "sb3-contrib>=2.9,<3"],
     "minari": ["minari>=0.5.4", "h5py>=3.16"],
     "lora": ["peft>=0.21"],
+    # The sources of pictures that captions and questions are about.
+    "pictures": [MUJOCO, "ale-py>=0.12", "minigrid>=3.2"],
     "quantize": ["torchao>=0.18"],
     "language": ["datasets>=5.2", "sacrebleu>=2.6", "nltk>=3.10"],
 }
@@ -41,7 +43,7 @@ setup(
     include_package_data=False,  # what ships beside the code is listed here
     package_data={
         "gato_gym": ["py.typed", "pretrained/**/*", "tokenizers/default_text.*"],
-        "gato_gym.envs": ["*.json", "**/*.xml"],
+        "gato_gym.envs": ["*.json", "**/*.xml", "language/dialogues/*"],
         "gato_gym.agents": ["experts/weights/*/*"],
     },
     install_requires=[

@@ -31,6 +31,7 @@ _MODULES = (
     "block_stacking",
     "dm_control",
     "farama",
+    "language",
     "meta_world",
     "minigrid",
     "order_of_apples",
