@@ -24,7 +24,11 @@ ALIGNED = 8
 
 
 class StepWindow:
-    """Which whole steps are visible: the oldest fall out where a new one would not fit."""
+    """Which whole steps are visible: the oldest fall out where a new one would not fit.
+
+    A step whose length is not known when it begins grows; what has fallen out for it is what would
+    have if its length had been known, but each later and only if need be.
+    """
 
     def __init__(self, context: int) -> None:
         self.context = context
@@ -41,7 +45,21 @@ class StepWindow:
         if tokens > self.context:
             raise ValueError(f"a step of {tokens} tokens does not fit a context of {self.context}")
         self.starts.append(self.length)
-        self.length += tokens
+        return self.extend_step(tokens)
+
+    def extend_step(self, tokens: int) -> int:
+        """Make room for more tokens of the newest step; returns what it may see from now on.
+
+        Raises:
+            ValueError: the step alone is larger than the context.
+        """
+        length = self.length + tokens
+        if length - self.starts[-1] > self.context:
+            raise ValueError(
+                f"a step of {length - self.starts[-1]} tokens does not fit a context of "
+                f"{self.context}"
+            )
+        self.length = length
         while self.length - self.starts[0] > self.context:
             self.starts.popleft()
         return self.starts[0]

@@ -3,11 +3,18 @@
 A row is a stream of whole steps: a prompt's, then the episode's. Rows may be of different tasks and
 their episodes end independently. The last action token of a step is fed together with the next
 observation, so a step of a one-number action costs one pass.
+
+An action of numbers has as many tokens as its task says, and room for them is made when its step
+begins. Text goes on until its end is chosen or it has as many tokens as its task allows, and room
+is made token by token: what a step takes is what it really has, in its positions and in what falls
+out for it, as in a row of training. So of a text each token may see less of the past than the one
+before it.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+import itertools
+from collections.abc import Callable, Generator, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, NamedTuple
 
@@ -15,16 +22,18 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from gato_gym.errors import NonFiniteError
+from gato_gym.errors import NonFiniteError, UnsupportedSpaceError
 from gato_gym.models.cache import StepWindow
 from gato_gym.models.decode import Decoder
 from gato_gym.models.layout import NO_PATCHES, NO_PLACES, Feed
 from gato_gym.models.processes import ByValue
 from gato_gym.tokenizers.image import acting_positions
 from gato_gym.tokenizers.timestep import ACTION_ROW, StepTokenizer, TokenSequence
+from gato_gym.tokenizers.vocabulary import PAD
 
 Choose = Callable[[Tensor, list[int]], np.ndarray]
-"""Of (G, n) logits of the legal values of G rows, and these rows: the (G,) chosen values."""
+"""Of (G, n) logits of the legal values of G rows, and these rows: the (G,) chosen values, which
+count from the first legal id. Value 0 of a text is its end."""
 
 
 def greedy(logits: Tensor, rows: list[int]) -> np.ndarray:
@@ -61,10 +70,15 @@ class TokenStreams(ByValue):
     Args:
         decoder: the network.
         tokenizers: of each row's task.
+
+    Raises:
+        UnsupportedSpaceError: an action is text, and the network's actions are parallel: no word
+            would know the one before it.
     """
 
     def __init__(self, decoder: Decoder, tokenizers: Sequence[StepTokenizer]) -> None:
         self.decoder, self.tokenizers = decoder, list(tokenizers)
+        self._check_speakers()
         slack = max(tokenizer.tokens_per_step for tokenizer in tokenizers) + 1
         self.cache = decoder.new_cache(len(self.tokenizers), slack)
         self.rows = [_Row(StepWindow(decoder.config.context)) for _ in tokenizers]
@@ -75,6 +89,14 @@ class TokenStreams(ByValue):
 
     def __getstate__(self) -> dict[str, Any]:
         return self.__dict__ | {"decoder": None}
+
+    def _check_speakers(self) -> None:
+        speaker = next((one.spec.id for one in self.tokenizers if one.end is not None), None)
+        if speaker is not None and self.decoder.config.parallel_actions:
+            raise UnsupportedSpaceError(
+                f"{speaker} acts in text, but these weights predict all tokens of an action at "
+                "once: use weights of a configuration without parallel_actions"
+            )
 
     def restart(self, row: int, prompt: TokenStreams | None = None) -> None:
         """Forget a row's stream; start it from a one-row stream that holds a prompt, if given."""
@@ -93,10 +115,11 @@ class TokenStreams(ByValue):
 
         Args:
             sequences: its observations.
-            actions: (T, A) ids.
+            actions: (T, A) ids; shorter texts are filled up with PAD.
         """
         row, tokens = self.rows[0], []
-        for sequence, ids in zip(sequences, actions.tolist(), strict=True):
+        for sequence, filled in zip(sequences, actions.tolist(), strict=True):
+            ids = [token for token in filled if token != PAD]
             tokens.append(row.observe(sequence, len(ids)))
             row.act(ids)
         # The last action is fed with the first observation of the episode.
@@ -109,24 +132,44 @@ class TokenStreams(ByValue):
     ) -> list[np.ndarray | None]:
         """Feed observations and decode an action for each, number by number (section 2.4).
 
-        A network of parallel actions predicts all numbers in the pass of the observation.
+        A network of parallel actions predicts all numbers in the pass of the observation. A text
+        goes on until its end; rows with shorter actions are done before the others.
 
         Args:
             sequences: of each row; None leaves a row as it is.
             choose: picks among the legal values.
 
         Returns:
-            (A,) ids of each row that has an observation.
+            (A,) ids of each row that has an observation; of text only those it has, with its end
+            unless it was cut.
 
         Raises:
             NonFiniteError: logits are not finite.
             RuntimeError: the step before failed half-way.
         """
+        chosen: list[list[int]] = [[] for _ in sequences]
+        for found in self.deciding(sequences, choose):
+            for row, token in found.items():
+                chosen[row].append(token)
+        return [
+            None if sequence is None else np.array(ids, np.int64)
+            for sequence, ids in zip(sequences, chosen, strict=True)
+        ]
+
+    def deciding(
+        self, sequences: Sequence[TokenSequence | None], choose: Choose = greedy
+    ) -> Generator[dict[int, int], None, None]:
+        """`decide`, told number by number.
+
+        Who does not exhaust it leaves the step half-way: the rows have to be restarted.
+
+        Yields:
+            For each number of the longest action, the ids that the rows which have one chose.
+        """
         given = self._whole(sequences)
         self._broken |= given
-        decided = self._decide(sequences, choose, None)
+        yield from self._decide(sequences, choose, None)
         self._broken -= given
-        return decided
 
     def _whole(self, sequences: Sequence[TokenSequence | None]) -> set[int]:
         """The rows that have an observation; raises where one cannot go on."""
@@ -150,24 +193,26 @@ class TokenStreams(ByValue):
                 logits[row].append(values)
             return greedy(of, group)
 
+        ids: list[list[int]] = [[] for _ in rows]
+        starts: list[tuple[int, ...]] = []
         passes: list[_Attention] = []
         self._broken |= given
         try:
-            ids = self._decide(sequences, choose, passes)
-            starts = [tuple(row.window.starts) for row in self.rows]
+            for found in self._decide(sequences, choose, passes):
+                # What is visible at first: a text may push out some of it.
+                starts = starts or [tuple(row.window.starts) for row in self.rows]
+                for row, token in found.items():
+                    ids[row].append(token)
             self._broken -= given
         finally:
             self.rows = rows
             self.cache.shorten(everyone, lengths)
         looks = []
         for row in everyone:
-            found = [one.of(row, number) for number, one in _numbered(passes, logits[row])]
-            taken = ids[row]
-            assert taken is not None
-            attention, positions = zip(*found, strict=True)
-            looks.append(
-                Look(taken, tuple(logits[row]), attention, positions, starts[row], rows[row].prompt)
-            )
+            seen = [one.of(row, number) for number, one in _numbered(passes, logits[row])]
+            attention, positions = zip(*seen, strict=True)
+            taken, of = np.array(ids[row], np.int64), tuple(logits[row])
+            looks.append(Look(taken, of, attention, positions, starts[row], rows[row].prompt))
         return looks
 
     def _decide(
@@ -175,31 +220,36 @@ class TokenStreams(ByValue):
         sequences: Sequence[TokenSequence | None],
         choose: Choose,
         attention: list[_Attention] | None,
-    ) -> list[np.ndarray | None]:
+    ) -> Iterator[dict[int, int]]:
         given = {row: sequence for row, sequence in enumerate(sequences) if sequence is not None}
+        rows, at_once = list(given), self.decoder.config.parallel_actions
         if not given:
-            return [None] * len(sequences)
-        rows, numbers = list(given), {row: len(self.tokenizers[row].legal_ids) for row in given}
-        at_once = self.decoder.config.parallel_actions
-        chosen: list[list[int]] = [[] for _ in sequences]
-        tokens = [self.rows[row].observe(given[row], numbers[row], at_once) for row in rows]
+            return
+        numbers = {row: len(self.tokenizers[row].legal_ids) for row in given}
+        ends = {row: self.tokenizers[row].end for row in given}
+        tokens = [
+            self.rows[row].observe(given[row], numbers[row] if ends[row] is None else 1, at_once)
+            for row in rows
+        ]
         wanted = max(numbers.values()) if at_once else 1
         states = self._run(rows, tokens, list(given.values()), wanted, attention)
-        for number in range(max(numbers.values())):
-            if number:
-                rows = [row for row in rows if number < numbers[row]]
+        for number in itertools.count():
             if number and not at_once:
-                tokens = [self.rows[row].take_pending() for row in rows]
+                tokens = [self.rows[row].go_on(ends[row] is not None) for row in rows]
                 states = self._run(rows, tokens, attention=attention)
+            found: dict[int, int] = {}
             for (low, high), group in self._by_range(rows, number).items():
                 asked = self._asked(states, list(given) if at_once else rows, group, number)
                 logits = self.decoder.logits(asked, low, high)
                 self._check(logits, group, number)
                 values = choose(logits, group)
                 for row, value in zip(group, values.tolist(), strict=True):
-                    chosen[row].append(value + low)
+                    found[row] = value + low
                     self.rows[row].act([value + low], fed=at_once and number + 1 < numbers[row])
-        return [np.array(ids, np.int64) if row in given else None for row, ids in enumerate(chosen)]
+            yield found
+            rows = [row for row in rows if number + 1 < numbers[row] and found[row] != ends[row]]
+            if not rows:
+                return
 
     def _asked(self, states: Tensor, rows: list[int], group: list[int], number: int) -> Tensor:
         """(G, D) of (R, W, D): what predicts an action number of some rows."""
@@ -297,6 +347,13 @@ class _Row:
         first = np.full(sum(map(len, ids)), self.visible)
         first[: len(before.first)] = before.first
         return _Tokens(np.concatenate(ids), np.concatenate(local), first)
+
+    def go_on(self, grows: bool) -> _Tokens:
+        """What to feed for the next number; `grows` where room for it has not been made yet."""
+        if grows:
+            self.visible = self.window.extend_step(1)
+            self.pending = [(token, self.visible) for token, _ in self.pending]
+        return self.take_pending()
 
     def act(self, ids: Sequence[int], fed: bool = False) -> None:
         """Append action ids, unless placeholders stand for them; they are fed later."""
