@@ -55,7 +55,7 @@ class ScriptedBabyAI:
             UnknownTaskError: the environment is no BabyAI task.
         """
         task = env.spec.id if getattr(env, "spec", None) is not None else ""
-        if not task.startswith(PREFIX):
+        if not task.removeprefix("gato_gym/").startswith(PREFIX):
             raise unsuitable(EXPERT, f"{PREFIX}*", env)
         self._world = env.unwrapped
         self._planner.reset(env)

@@ -21,6 +21,7 @@ SCRIPTED = {
     "planner/toy_text": ("tabular", "ToyTextPlanner"),
     "scripted/apples": ("apples", "ScriptedForager"),
     "scripted/fetch": ("fetch", "ScriptedFetch"),
+    "scripted/language": ("language", "ScriptedLanguage"),
     "scripted/meta_world": ("meta_world", "ScriptedMetaWorld"),
     "scripted/point_maze": ("point_maze", "ScriptedPointMaze"),
     "scripted/popgym": ("memory_games.expert", "ScriptedPOPGym"),
@@ -30,11 +31,14 @@ SCRIPTED = {
 # Family of tasks -> the expert that plays all of them.
 FAMILY_EXPERTS = {
     "babyai": "bot/babyai",
+    "babyai_pixels": "bot/babyai",
     "block_stacking": "scripted/stacker",
     "classic_control": "analytic/classic",
+    "dialogue": "scripted/language",
     "meta_world": "scripted/meta_world",
     "minigrid": "planner/minigrid",
     "order_of_apples": "scripted/apples",
+    "pictures": "scripted/language",
     "popgym": "scripted/popgym",
     "toy_text": "planner/toy_text",
 }

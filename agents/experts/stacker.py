@@ -45,7 +45,7 @@ class ScriptedStacker:
 
     def __init__(self) -> None:
         self._eyes: Eyes | None = None
-        self._goal = ""
+        self._env: Any = None
         self._forget()
 
     def reset(self, env: Any) -> None:
@@ -57,7 +57,7 @@ class ScriptedStacker:
         if not hasattr(env.unwrapped, "sensors") or not hasattr(env.unwrapped, "shapes"):
             raise unsuitable("the scripted stacker", PLAYS, env)
         self._eyes = Eyes(env)
-        self._goal = env.unwrapped.task.goal
+        self._env = env.unwrapped
         self._forget()
 
     def _forget(self) -> None:
@@ -90,7 +90,9 @@ class ScriptedStacker:
         self._tool = tool
 
     def _decide(self, view: View) -> Motion:
-        job = next_job(self._goal, view)
+        # An instruction is drawn by the environment's reset, which comes after this one's.
+        pair = self._env.pair
+        job = next_job(self._env.task.goal, view, *pair)
         if job is None:
             self.phase = "leave"
             self._places.forget()
@@ -100,7 +102,8 @@ class ScriptedStacker:
         job = self._grasps.clearing(view) or job
         if view.held:
             # Whatever else the fingers have taken hold of is put down where it is in no one's way.
-            return self._carry(view, job if view.held == job.mover else Job(view.held, "aside"))
+            mine = job if view.held == job.mover else Job(view.held, "aside")
+            return self._carry(view, mine, pair[1] if pair else "blue")
         if self._places.made:
             self._grasps.give_up(job)  # lost on the way
             self._places.forget()
@@ -133,7 +136,7 @@ class ScriptedStacker:
         self._closing = 1
         return Motion(grip=CLOSE)
 
-    def _carry(self, view: View, job: Job) -> Motion:
+    def _carry(self, view: View, job: Job, base: str) -> Motion:
         self._closing = 0
         if self._firm < FIRM:
             self.phase = "grip"
@@ -143,7 +146,7 @@ class ScriptedStacker:
         self.phase = f"carry {job.place}"
         if job.place == "up":
             return Motion(z=LIFT_TO - held.low, grip=CLOSE)
-        place = self._places.place(view, job)
+        place = self._places.place(view, job, base)
         motion, error, height = hand.carry(view, held, place, view.others(job.mover))
         touches = any(view.touches(job.mover, ground) for ground in job.supports or (TABLE,))
         landed = touches and height < LANDED and error < 2 * PLACED

@@ -13,12 +13,15 @@ Observations, `observation="state"` (float32):
                          (3), quaternion w, x, y, z, w >= 0
     shapes (3, 6)        tasks with objects other than cubes: the parameters of red, blue, green
                          (sides, shrink, shear, three sizes), scaled to about [-1, 1]
-`observation="pixels"`: proprioception and the uint8 images front_left and front_right.
+    instruction          the instructed task: a sentence that says which block goes on which
+`observation="pixels"`: proprioception, instruction as above, and the uint8 images front_left and
+front_right.
 
 Rewards: "sparse" (default) is 1 on every step on which the goal holds (rewards.py); "shaped" is the
 reward in stages, in [0, 1]. `info["success"]` is the sparse condition. With the sparse reward and
 `terminate_on_success=True` the episode terminates once the condition has held for 20 control steps
-(1 s); otherwise it runs the paper's fixed 400 steps.
+(1 s); otherwise it runs the paper's fixed 400 steps. Where there is an instruction, the named pair
+is what counts, and `info["upper"]` and `info["lower"]` are its colours.
 """
 
 from __future__ import annotations
@@ -30,7 +33,7 @@ import gymnasium
 import numpy as np
 from gymnasium import spaces
 
-from gato_gym.envs.block_stacking import observations, placement, scene
+from gato_gym.envs.block_stacking import instructions, observations, placement, scene
 from gato_gym.envs.block_stacking.control import MAX_SPEED, MAX_YAW_RATE, CartesianController
 from gato_gym.envs.block_stacking.randomise import Randomiser
 from gato_gym.envs.block_stacking.rewards import SHAPED, SUCCESS, out_of_question
@@ -48,7 +51,8 @@ class BlockStackingEnv(gymnasium.Env):
     """A seven-joint arm with a two-finger gripper and two or three objects.
 
     `task` is the `StackingTask`, `shapes` maps a colour to the `Shape` of this episode's object,
-    `sensors` reads the simulation and `controller` moves it.
+    `sensors` reads the simulation and `controller` moves it. `instruction` is the `Instruction` of
+    this episode, None in tasks that have none.
 
     Args:
         render_mode: None or "rgb_array".
@@ -103,8 +107,14 @@ class BlockStackingEnv(gymnasium.Env):
         self.observation_space = observations.observation_space(
             self.task, observation, self.image_size
         )
+        self.instruction: instructions.Instruction | None = None
         self._held = 0
         self._last_height = 0.0
+
+    @property
+    def pair(self) -> tuple[str, ...]:
+        """(upper, lower) that the instruction names; empty in tasks that have none."""
+        return () if self.instruction is None else self.instruction.pair
 
     @property
     def render_backend(self) -> str:
@@ -115,9 +125,11 @@ class BlockStackingEnv(gymnasium.Env):
 
     def reset(
         self, *, seed: int | None = None, options: dict[str, Any] | None = None
-    ) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
+    ) -> tuple[dict[str, Any], dict[str, Any]]:
         """Random objects where the task draws them, their poses and the arm's, at rest."""
         super().reset(seed=seed)
+        if self.task.instructed:
+            self.instruction = instructions.draw(self.np_random)
         shapes = self._draw_shapes()
         if shapes != self.shapes:
             self._build(shapes)
@@ -135,11 +147,9 @@ class BlockStackingEnv(gymnasium.Env):
             self.controller.apply((0.0, 0.0, 0.0), 0.0, close=False)
         self._held = 0
         self._last_height = self._pinch()[0][2]
-        return self._observe(), {"success": self._success()}
+        return self._observe(), self._info(self._success())
 
-    def step(
-        self, action: np.ndarray
-    ) -> tuple[dict[str, np.ndarray], float, bool, bool, dict[str, Any]]:
+    def step(self, action: np.ndarray) -> tuple[dict[str, Any], float, bool, bool, dict[str, Any]]:
         """One control step of 50 ms; out-of-range actions are clipped.
 
         Raises:
@@ -162,8 +172,9 @@ class BlockStackingEnv(gymnasium.Env):
             reward = float(success)
             terminated = self.terminate_on_success and self._held >= STEPS_TO_HOLD
         else:
-            reward, terminated = float(SHAPED[self.task.goal](self.situation())), False
-        return self._observe(), reward, terminated, False, {"success": success}
+            shaped = SHAPED[self.task.goal](self.situation(), *self.pair)
+            reward, terminated = float(shaped), False
+        return self._observe(), reward, terminated, False, self._info(success)
 
     def render(self) -> np.ndarray | None:
         """The frame, (height, width, 3) uint8, for render_mode "rgb_array"; else None."""
@@ -176,7 +187,7 @@ class BlockStackingEnv(gymnasium.Env):
         """Frees the renderer."""
         self._forget_frames()
 
-    def state_observation(self) -> dict[str, np.ndarray]:
+    def state_observation(self) -> dict[str, Any]:
         """The "state" observation, whatever this environment's own observation is."""
         pinch, yaw = self._pinch()
         parts = {"proprioception": self._proprioception(pinch, yaw)}
@@ -184,7 +195,7 @@ class BlockStackingEnv(gymnasium.Env):
             parts[colour] = observations.relative_pose(pose.tolist(), pinch)
         if self.task.dropped:
             parts["shapes"] = self._scaled_shapes.copy()
-        return parts
+        return {**parts, **self._words()}
 
     def situation(self) -> Situation:
         """What rewards are computed from."""
@@ -209,14 +220,27 @@ class BlockStackingEnv(gymnasium.Env):
         self._randomiser = Randomiser(self.model, shapes)
         self._scaled_shapes = np.array([shape.scaled for shape in shapes.values()])
 
-    def _observe(self) -> dict[str, np.ndarray]:
+    def _info(self, success: bool) -> dict[str, Any]:
+        if self.instruction is None:
+            return {"success": success}
+        return {
+            "success": success,
+            "upper": self.instruction.upper,
+            "lower": self.instruction.lower,
+        }
+
+    def _words(self) -> dict[str, str]:
+        return {} if self.instruction is None else {"instruction": self.instruction.text}
+
+    def _observe(self) -> dict[str, Any]:
         if self.observation == "state":
             return self.state_observation()
         height, width = self.image_size
         images = {
             name: self._draw(name, width, height, shadows=False) for name in observations.CAMERAS
         }
-        return {"proprioception": self._proprioception(*self._pinch()), **images}
+        arm = {"proprioception": self._proprioception(*self._pinch())}
+        return {**arm, **images, **self._words()}
 
     def _proprioception(self, pinch: list[float], yaw: float) -> np.ndarray:
         rise = (pinch[2] - self._last_height) * CONTROL_HZ
@@ -228,11 +252,11 @@ class BlockStackingEnv(gymnasium.Env):
         return position.tolist(), yaw
 
     def _success(self) -> bool:
-        poses = self.sensors.poses
-        heights = self._pinch()[0][2], float(poses["red"][2]), float(poses["blue"][2])
+        poses, (upper, lower) = self.sensors.poses, self.pair or ("red", "blue")
+        heights = self._pinch()[0][2], float(poses[upper][2]), float(poses[lower][2])
         if out_of_question(self.task.goal, *heights):
             return False
-        return bool(SUCCESS[self.task.goal](self.situation()))
+        return bool(SUCCESS[self.task.goal](self.situation(), *self.pair))
 
     def _forget_frames(self) -> None:
         close = getattr(self._frames, "close", None)

@@ -7,7 +7,7 @@ import math
 import numpy as np
 from gymnasium import spaces
 
-from gato_gym.envs.block_stacking import scene
+from gato_gym.envs.block_stacking import instructions, scene
 from gato_gym.envs.block_stacking.control import MAX_SPEED
 from gato_gym.envs.block_stacking.situation import Sensors
 from gato_gym.envs.block_stacking.tasks import StackingTask
@@ -24,6 +24,8 @@ def observation_space(task: StackingTask, kind: str, image_size: tuple[int, int]
     parts: dict[str, spaces.Space] = {
         "proprioception": spaces.Box(PROPRIOCEPTION_LOW, PROPRIOCEPTION_HIGH)
     }
+    if task.instructed:
+        parts["instruction"] = instructions.space()
     if kind == "pixels":
         image = spaces.Box(0, 255, (*image_size, 3), np.uint8)
         return spaces.Dict({**parts, **dict.fromkeys(CAMERAS, image)})

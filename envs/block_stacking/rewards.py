@@ -51,8 +51,8 @@ def _lifted(s: Situation) -> bool:
     return held and s.bottoms["red"] >= LIFTED
 
 
-def _stacked(s: Situation) -> bool:
-    return stacked(s, "red", "blue")
+def _stacked(s: Situation, upper: str = "red", lower: str = "blue") -> bool:
+    return stacked(s, upper, lower)
 
 
 def _stacked_three(s: Situation) -> bool:
@@ -68,18 +68,19 @@ def _pyramid(s: Situation) -> bool:
     return not s.touches("red", TABLE) and s.free
 
 
-def out_of_question(goal: str, pinch: float, red: float, blue: float) -> bool:
+def out_of_question(goal: str, pinch: float, upper: float, lower: float) -> bool:
     """Whether the heights alone rule success out: nearly always, and contacts need no reading.
 
     Args:
         goal: key of `SUCCESS`.
-        pinch, red, blue: height of the pinch point and of the centres [m].
+        pinch, upper, lower: height [m] of the pinch point, of the centre of what is to be moved
+            (red where no instruction says otherwise) and of what is to carry it (blue).
     """
     if goal == "reach":
-        return abs(red - pinch) > REACHED
+        return abs(upper - pinch) > REACHED
     if goal == "lift":
-        return red < LIFTED
-    return red - blue <= 0.02
+        return upper < LIFTED
+    return upper - lower <= 0.02
 
 
 def stages(
@@ -136,8 +137,8 @@ def _shaped_lift(s: Situation) -> float:
     return progress(stages(s, "red", s.positions["red"])[:2])
 
 
-def _shaped_stack(s: Situation) -> float:
-    return progress(stages(s, "red", on_top(s, "red", "blue")))
+def _shaped_stack(s: Situation, upper: str = "red", lower: str = "blue") -> float:
+    return progress(stages(s, upper, on_top(s, upper, lower)))
 
 
 def _shaped_three(s: Situation) -> float:
@@ -157,14 +158,15 @@ def _shaped_pyramid(s: Situation) -> float:
     return 0.4 + 0.6 * progress(stages(s, "red", target))
 
 
-SUCCESS: dict[str, Callable[[Situation], bool]] = {
+# "stack" also takes the pair that an instruction names: (situation, upper, lower).
+SUCCESS: dict[str, Callable[..., bool]] = {
     "reach": _reached,
     "lift": _lifted,
     "stack": _stacked,
     "stack_three": _stacked_three,
     "pyramid": _pyramid,
 }
-SHAPED: dict[str, Callable[[Situation], float]] = {
+SHAPED: dict[str, Callable[..., float]] = {
     "reach": _shaped_reach,
     "lift": _shaped_lift,
     "stack": _shaped_stack,

@@ -6,7 +6,7 @@ this module imports neither MuJoCo nor an environment.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 GOALS = ("reach", "lift", "stack", "stack_three", "pyramid")
 ANY_TRAINING_SHAPE = "train"
@@ -25,12 +25,15 @@ class StackingTask:
         goal: one of `GOALS`.
         dropped: the objects are dropped turned at random into a basket, and the policy is told
             their shapes; otherwise they are cubes that stand upright on a flat tray.
+        instructed: a sentence names the pair to be stacked (instructions.py), drawn anew at every
+            reset; otherwise it is red on blue.
     """
 
     name: str
     objects: tuple[tuple[str, str], ...]
     goal: str
     dropped: bool = False
+    instructed: bool = False
 
     @property
     def colours(self) -> tuple[str, ...]:
@@ -65,6 +68,7 @@ TASKS = {
         _cubes("Lift", "lift", "red", "blue"),
         _cubes("StackThree", "stack_three", "red", "blue", "green"),
         _cubes("Pyramid", "pyramid", "red", "blue", "green"),
+        replace(_cubes("Instructed", "stack", "red", "blue", "green"), instructed=True),
         # Facts sheet 9.4: the test triplets, red on blue with green in the way.
         _triplet("Triplet1", red="r3", green="s0", blue="b2"),
         _triplet("Triplet2", red="r5", green="g2", blue="b3"),

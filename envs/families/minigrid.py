@@ -1,4 +1,8 @@
-"""MiniGrid and BabyAI: grid worlds whose mission is told in words (package minigrid)."""
+"""MiniGrid and BabyAI: grid worlds whose mission is told in words (package minigrid).
+
+The levels of BabyAI that one look covers are there a second time, seen as small pictures:
+gato_gym/BabyAI-<Level>-pixels-v0, with the missions, rewards and seeds of BabyAI-<Level>-v0.
+"""
 
 from __future__ import annotations
 
@@ -9,7 +13,7 @@ from typing import Any
 import gymnasium as gym
 import numpy as np
 from gymnasium import spaces
-from gymnasium.envs.registration import find_highest_version
+from gymnasium.envs.registration import find_highest_version, load_env_creator
 from gymnasium.utils import RecordConstructorArgs
 
 from gato_gym.envs.families.base import Family
@@ -56,6 +60,26 @@ LEFT_OUT = {
 }
 
 
+# One room, or one room and the doors in its walls: what matters is soon in view.
+PICTURED_LEVELS = (
+    "ActionObjDoor",
+    "GoToDoor",
+    "GoToLocal",
+    "GoToObj",
+    "GoToObjDoor",
+    "GoToRedBall",
+    "GoToRedBlueBall",
+    "OpenDoor",
+    "OpenDoorColor",
+    "OpenDoorLoc",
+    "PickupDist",
+    "PickupLoc",
+    "PutNextLocal",
+)
+PICTURED = "gato_gym/BabyAI-"
+SMALL_TILE = PATCH_SIDE // 2
+
+
 class GridWorld(gym.Wrapper, RecordConstructorArgs):
     """Tells the mission as Gymnasium's Text and reports `info["success"]`.
 
@@ -94,18 +118,27 @@ class GridWorld(gym.Wrapper, RecordConstructorArgs):
 class AgentView(gym.ObservationWrapper, RecordConstructorArgs):
     """Shows what the agent sees as a picture instead of as symbols.
 
-    The image is uint8 (112, 112, 3): 7 x 7 tiles, each one patch of 16 x 16 pixels. The agent
-    stands in the middle of the lowest row and looks up.
+    With the usual tiles the image is uint8 (112, 112, 3): 7 x 7 tiles, each one patch of 16 x 16
+    pixels. With tiles of 8 pixels it is (64, 64, 3): each patch shows 2 x 2 tiles, and the 8 rows
+    above and the 8 columns to the right that no tile fills are black. The agent stands in the
+    middle of the lowest row of tiles and looks up.
+
+    Args:
+        env: the world.
+        tile_size: pixels of a tile's side; 16, or 8 for a quarter of the patches.
     """
 
-    def __init__(self, env: gym.Env) -> None:
-        RecordConstructorArgs.__init__(self)
+    def __init__(self, env: gym.Env, tile_size: int = PATCH_SIDE) -> None:
+        RecordConstructorArgs.__init__(self, tile_size=tile_size)
         gym.ObservationWrapper.__init__(self, env)
+        if tile_size not in (SMALL_TILE, PATCH_SIDE):
+            raise ValueError(f"tile_size={tile_size!r}; expected {SMALL_TILE} or {PATCH_SIDE}")
+        self.tile_size = tile_size
         assert isinstance(env.observation_space, spaces.Dict)
         tiles = env.observation_space["image"].shape
         assert tiles is not None
-        shape = (tiles[0] * PATCH_SIDE, tiles[1] * PATCH_SIDE, 3)
-        picture = spaces.Box(0, 255, shape, np.uint8)
+        height, width = (-(-side * tile_size // PATCH_SIDE) * PATCH_SIDE for side in tiles[:2])
+        picture = spaces.Box(0, 255, (height, width, 3), np.uint8)
         self.observation_space = spaces.Dict(
             {**env.observation_space.spaces, "image": picture}  # type: ignore[dict-item]
         )
@@ -113,7 +146,49 @@ class AgentView(gym.ObservationWrapper, RecordConstructorArgs):
     def observation(self, observation: dict[str, Any]) -> dict[str, Any]:
         """The same observation with a picture for its symbols."""
         world: Any = self.unwrapped
-        return {**observation, "image": world.get_pov_render(tile_size=PATCH_SIDE)}
+        seen = world.get_pov_render(tile_size=self.tile_size)
+        picture = self.observation_space["image"]  # type: ignore[index]  # it is a Dict
+        if seen.shape != picture.shape:
+            image = np.zeros(picture.shape, np.uint8)
+            image[-seen.shape[0] :, : seen.shape[1]] = seen
+            seen = image
+        return {**observation, "image": seen}
+
+
+def pictured_level(level: str, render_mode: str | None = None, **kwargs: Any) -> gym.Env:
+    """A BabyAI level seen as small pictures; the entry point of `PICTURED` ids.
+
+    Observations are direction (0 right, 1 down, 2 left, 3 up), image (64, 64, 3) and mission.
+
+    Args:
+        level: the name between "BabyAI-" and its version.
+        render_mode: None, "human" or "rgb_array".
+        kwargs: passed to the level.
+    """
+    _register()
+    spec = gym.spec(f"BabyAI-{level}-v0")
+    assert spec.entry_point is not None
+    make: Any = load_env_creator(spec.entry_point) if isinstance(spec.entry_point, str) else None
+    world = (make or spec.entry_point)(render_mode=render_mode, **{**spec.kwargs, **kwargs})
+    return GridWorld(AgentView(world, tile_size=SMALL_TILE))
+
+
+pictured_level.metadata = {"render_modes": ["human", "rgb_array"]}  # type: ignore[attr-defined]
+
+
+def register_pictured() -> None:
+    """Registers the levels of `PICTURED_LEVELS` with Gymnasium; imports nothing.
+
+    A second call changes nothing.
+    """
+    for level in PICTURED_LEVELS:
+        name = f"{PICTURED}{level}-pixels-v0"
+        if name not in gym.registry:
+            gym.register(
+                id=name,
+                entry_point="gato_gym.envs.families.minigrid:pictured_level",
+                kwargs={"level": level},
+            )
 
 
 def _build(task: str, *, observation: str = "symbols", **kwargs: Any) -> gym.Env:
@@ -190,4 +265,20 @@ def _family(name: str, prefix: str) -> Family:
     )
 
 
-FAMILIES = (_family("babyai", "BabyAI-"), _family("minigrid", "MiniGrid-"))
+def _register_all() -> None:
+    _register()
+    register_pictured()
+
+
+_PICTURED_FAMILY = Family(
+    name="babyai_pixels",
+    distribution="minigrid",
+    extra="minigrid",
+    modules=("minigrid",),
+    owns=lambda task: task.startswith(PICTURED),
+    register=_register_all,
+    ids=lambda: [f"{PICTURED}{level}-pixels-v0" for level in PICTURED_LEVELS],
+    domain=lambda task: "babyai_pixels",
+    facts=_facts,
+)
+FAMILIES = (_family("babyai", "BabyAI-"), _family("minigrid", "MiniGrid-"), _PICTURED_FAMILY)

@@ -191,6 +191,6 @@ def test_what_heights_rule_out_is_never_a_success():
     for goal, situation in (("stack", STACKED), ("lift", held_at(0.2))):
         red, blue = (situation.positions[colour][2] for colour in ("red", "blue"))
         assert not out_of_question(goal, situation.pinch[2], red, blue)
-    assert out_of_question("stack", 0.2, red=0.044, blue=0.025)
-    assert out_of_question("reach", 0.05, red=0.025, blue=0.025)
-    assert out_of_question("lift", 0.05, red=0.045, blue=0.025)
+    assert out_of_question("stack", 0.2, upper=0.044, lower=0.025)
+    assert out_of_question("reach", 0.05, upper=0.025, lower=0.025)
+    assert out_of_question("lift", 0.05, upper=0.045, lower=0.025)

@@ -155,11 +155,11 @@ class PlaceChoice:
         """Nothing is held any more."""
         self._place = None
 
-    def place(self, view: View, job: Job) -> Placement:
-        """The place for a job's body."""
+    def place(self, view: View, job: Job, base: str = "blue") -> Placement:
+        """The place for a job's body; what is put aside stays near `base`, which will carry."""
         supports = [view.bodies[colour] for colour in job.supports]
         if self._place is None or self._job != job or self._moved(supports):
-            self._place = self._choose(view, job, supports)
+            self._place = self._choose(view, job, supports, base)
             self._job, self._supports = job, supports
         return self._place
 
@@ -170,7 +170,7 @@ class PlaceChoice:
             for now, before in zip(supports, self._supports, strict=True)
         )
 
-    def _choose(self, view: View, job: Job, supports: list[Body]) -> Placement:
+    def _choose(self, view: View, job: Job, supports: list[Body], base: str) -> Placement:
         held = view.bodies[job.mover]
         others = view.others(job.mover, *job.supports)
         hand = (view.pinch, view.yaw)
@@ -186,7 +186,7 @@ class PlaceChoice:
             return plan_placement(held, spot, top, *hand, others, self.reach, turns)
         if job.place == "beside":
             return self._beside(view, held, job.supports[0], others)
-        near = held.centre if job.mover == "blue" else view.bodies["blue"].centre
+        near = held.centre if job.mover == base else view.bodies[base].centre
         spot = free_spot(held, others, self.reach, near[:2])
         return plan_placement(held, spot, 0.0, *hand, others, self.reach)
 

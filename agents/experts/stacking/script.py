@@ -35,9 +35,15 @@ class Job:
     supports: tuple[str, ...] = ()
 
 
-def next_job(goal: str, view: View) -> Job | None:
-    """The first undone job; None when all that is left is to let go and retreat."""
-    return JOBS[goal](view)
+def next_job(goal: str, view: View, *pair: str) -> Job | None:
+    """The first undone job; None when all that is left is to let go and retreat.
+
+    Args:
+        goal: of `gato_gym.envs.block_stacking.tasks.GOALS`.
+        view: the present moment.
+        pair: upper and lower that an instruction names; only "stack" takes them.
+    """
+    return JOBS[goal](view, *pair)
 
 
 def _unload(view: View, *colours: str) -> Job | None:
@@ -120,7 +126,7 @@ def square_turns(angle: float, yaw: float) -> np.ndarray:
     return first + np.pi / 2 * np.arange(-2, 3)
 
 
-JOBS: dict[str, Callable[[View], Job | None]] = {
+JOBS: dict[str, Callable[..., Job | None]] = {
     "reach": _reach,
     "lift": _lift,
     "stack": _stack,
