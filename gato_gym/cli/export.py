@@ -6,7 +6,7 @@ import importlib.metadata
 import json
 import platform
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -47,14 +47,19 @@ def export(
     folder: Path,
     command: str,
     note: str,
+    start: Mapping[str, Any],
 ) -> dict[str, Any]:
     """Write the agent of a run, with the weights of `model`, and return its card.
+
+    `start` is what the run went on from, {} of random weights.
 
     Its model card, README.md, is made of that, see `training.model_card`.
     """
     corpus = trainer.source.corpus
     prompts = choose_prompts(corpus, specs)
     card = make_card(trainer, prompts, log, command) | {"note": note}
+    if start:
+        card["start"] = dict(start)
     documents = {"card.json": json.dumps(card, indent=1) + "\n"}
     text = trainer.source.text
     agent = GatoAgent(model, specs, prompts, text=text, documents=documents, name=folder.name)

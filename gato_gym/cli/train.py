@@ -43,7 +43,13 @@ class Options:
     out: Path
     """The run's folder: checkpoints, logs, TensorBoard; resumed if it exists."""
     size: str = "bundle"
-    """Model size, e.g. tiny, bundle, 79m, 364m, 1.2b."""
+    """Model size, e.g. tiny, bundle, 79m, 364m, 1.2b; with --start the agent's own."""
+    start: str | None = None
+    """Go on with the weights of an agent: its folder or Hub id, or "bundled". The optimiser starts
+    anew. Default is random weights."""
+    text_model: Path | None = None
+    """SentencePiece model (see gato-gym tokenizer train); default is the agent's of --start, else
+    one of 1,024 pieces."""
     mixture: Literal["even", "paper"] = "even"
     """even: all tasks alike. paper: the sample weights of the paper's Table 1 for those of its
     domains that the corpus has, in percent; --weights adds to them or replaces them."""
@@ -147,16 +153,21 @@ def run(options: Options) -> int:
     if options.out.exists() and not options.out.is_dir():
         raise FileExistsError(f"{options.out} is a file: choose another --out")
     _refuse_foreign(export_to)  # now, not after hours of training
+    from gato_gym.agents.gato import BUNDLED
+    from gato_gym.cli.start import Start
     from gato_gym.cli.train_run import TrainingRun
     from gato_gym.training.distributed import join
 
+    agent = str(BUNDLED) if options.start == "bundled" else options.start
+    start = Start.find(shape, agent, options.text_model)
     ranks = join(options.device)
     try:
         # A damaged corpus leaves no run behind.
         corpus.check(mixture.shares, part=(ranks.rank, ranks.size))
         if ranks.main:
             _tell_what_is_left_out(corpus, mixture, validation)
-        training = TrainingRun(options, shape, config, corpus, mixture, validation, domains, ranks)
+        start.keep(options.out, write=ranks.main)
+        training = TrainingRun(options, start, config, corpus, mixture, validation, domains, ranks)
         code = training.watched(export_to, command_line(options))
         if training.card is not None:
             _tell_result(training.card, options, export_to)
@@ -237,6 +248,8 @@ def command_line(options: Options) -> str:
         words.append(f"--{field.name.replace('_', '-')}")
         if isinstance(value, tuple):
             words += value
+        elif field.name == "start" and Path(value).is_dir():
+            words.append(Path(value).name)
         elif value is not True:
             words.append(value.name if isinstance(value, Path) else str(value))
     return shlex.join(words)

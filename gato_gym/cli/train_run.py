@@ -14,15 +14,15 @@ from gato_gym.cli.console import Console
 from gato_gym.cli.export import choose_prompts, export
 from gato_gym.cli.rollouts import Rollouts, rollout_tasks
 from gato_gym.cli.runlog import RunLog
+from gato_gym.cli.start import Start
 from gato_gym.cli.watch import Watch
-from gato_gym.config import ModelConfig, TrainConfig
+from gato_gym.config import TrainConfig
 from gato_gym.data.corpus import Corpus
 from gato_gym.data.mixture import Mixture
 from gato_gym.data.windows import WindowSource
 from gato_gym.envs.registry import named_by_data
 from gato_gym.errors import GatoGymError, TrainingError
 from gato_gym.models.gato import Gato
-from gato_gym.tokenizers.default_text import default_text
 from gato_gym.tokenizers.vocabulary import Vocabulary
 from gato_gym.training.bundle import Bundle, save_bundle
 from gato_gym.training.distributed import Ranks
@@ -40,7 +40,8 @@ class TrainingRun:
 
     Args:
         options: of the command.
-        shape, config: the model's and the run's.
+        start: shape, text model, and weights to go on with.
+        config: of the run.
         corpus: the episodes.
         mixture, validation: those to train on, and those that are held out, if any.
         domains: task -> domain.
@@ -53,7 +54,7 @@ class TrainingRun:
     def __init__(
         self,
         options: Options,
-        shape: ModelConfig,
+        start: Start,
         config: TrainConfig,
         corpus: Corpus,
         mixture: Mixture,
@@ -63,10 +64,11 @@ class TrainingRun:
     ) -> None:
         if options.threads is not None:
             torch.set_num_threads(options.threads)
-        self.options, self.ranks = options, ranks
+        self.options, self.start, self.ranks = options, start, ranks
         self.specs = {task: envs.task_spec(named_by_data(task)) for task in mixture.shares}
         played = rollout_tasks(list(self.specs), options.eval_tasks) if options.eval_every else []
-        text = default_text() if any(spec.has_text for spec in self.specs.values()) else None
+        reads = start.asked or any(spec.has_text for spec in self.specs.values())
+        shape, text = start.shape, start.text if reads else None
 
         def rows(part: Mixture) -> WindowSource:
             return WindowSource(
@@ -87,6 +89,7 @@ class TrainingRun:
                 rows(mixture),
                 options.out,
                 ranks=ranks,
+                model=start.model,
                 validation=rows(validation) if validation is not None else None,
                 domains=domains,
             )
@@ -174,5 +177,12 @@ class TrainingRun:
     def _export(self, model: Gato | None, folder: Path, command: str) -> None:
         if model is not None and self.log is not None:
             self.card = export(
-                self.trainer, model, self.specs, self.log, folder, command, self.options.note
+                self.trainer,
+                model,
+                self.specs,
+                self.log,
+                folder,
+                command,
+                self.options.note,
+                self.start.told,
             )
