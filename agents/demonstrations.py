@@ -46,7 +46,7 @@ class Demonstrations:
         for role in roles:
             task = role.spec.id
             prompt, read = prompts[task], self._read.get(task)
-            if prompt is None or (own and role.tokenizer.tokens_per_step > self._room):
+            if prompt is None or (own and role.step_tokens(prompt)[0] > self._room):
                 self._read.pop(task, None)
             elif read is None or read[0] is not prompt:
                 steps = role.prompt_steps(prompt, self._room, tell=not own)

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from gato_gym.agents.role import Role
+from gato_gym.errors import UnsupportedSpaceError
 from gato_gym.tokenizers import continuous
 from gato_gym.tokenizers.image import unpatchify
 from gato_gym.tokenizers.timestep import StepTokenizer, TokenSequence
@@ -252,7 +253,15 @@ def explain(role: Role, sequence: TokenSequence, look: Look) -> Explanation:
         role: the task.
         sequence: the observation.
         look: what was predicted from it, and by looking where.
+
+    Raises:
+        UnsupportedSpaceError: the action is text: its tokens are as many as the model makes them,
+            and neither the numbers of a step nor their places tell what a token is.
     """
+    if role.spec.speaks:
+        raise UnsupportedSpaceError(
+            f"{role.spec.id} acts in text: only actions that are numbers are explained"
+        )
     tokenizer = role.tokenizer
     starts = np.asarray(look.starts)
     size = role.spec.action.size

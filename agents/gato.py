@@ -26,6 +26,7 @@ from gato_gym.agents.role import (
     find_spec,
     read_starts,
 )
+from gato_gym.agents.sampling import Sampler
 from gato_gym.models.decode import Decoder
 from gato_gym.models.device import choose_device
 from gato_gym.models.gato import Gato
@@ -279,6 +280,7 @@ class GatoAgent(
 
         Raises:
             InvalidObservationError, NonFiniteError: see `act`.
+            UnsupportedSpaceError: the action is text.
         """
         role, sequence, streams = self._listen(obs)
         return explain(role, sequence, streams.look([sequence])[0])
@@ -314,8 +316,8 @@ class GatoAgent(
             deterministic: see `act`.
 
         Returns:
-            The action, stacked actions, or for several tasks a list of them; and the state (changed
-            in place) for the next call.
+            The action, stacked actions, or for texts and for several tasks a list of them; and the
+            state (changed in place) for the next call.
 
         Raises:
             InvalidObservationError, NonFiniteError: see `act`.
@@ -355,19 +357,12 @@ class GatoAgent(
             None if ids is None else role.action(ids)
             for role, ids in zip(roles, decided, strict=True)
         ]
-        if self._mixed:
+        if self._mixed or (batched and roles[0].spec.speaks):
             return actions, state
         return (np.stack(actions) if batched else actions[0]), state  # type: ignore[arg-type]  # no row waits
 
     def _choose(self, deterministic: bool) -> Choose:
-        return greedy if deterministic else self._sample
-
-    def _sample(self, logits: torch.Tensor, rows: list[int]) -> np.ndarray:
-        probabilities = (logits / self._temperature).softmax(-1).cpu()
-        drawn: np.ndarray = torch.multinomial(probabilities, 1, generator=self._random)[
-            :, 0
-        ].numpy()
-        return drawn
+        return greedy if deterministic else Sampler(self._random, self._temperature)
 
     def _role(self, env_or_task: Task, previous: Sequence[Role]) -> Role:
         spec = find_spec(env_or_task, self.specs)

@@ -9,7 +9,7 @@ import numpy as np
 
 from gato_gym.envs.spaces import named
 from gato_gym.errors import InvalidObservationError
-from gato_gym.tokenizers.timestep import TEXT_SLOT, StepTokenizer
+from gato_gym.tokenizers.timestep import StepTokenizer
 from gato_gym.tokenizers.vocabulary import BINS, DISCRETE_VALUES, PAD, PATCH
 from gato_gym.types import PATCH_SIDE, ROOT_KEY, TaskSpec, flatten_observation
 
@@ -127,7 +127,8 @@ class TokenForm:
         lows, highs = [], []
         for item in sorted(tokenizer.spec.observations, key=lambda item: item.key):
             width = int(np.prod(item.shape, dtype=int))
-            width = {"text": TEXT_SLOT, "image": width // 3 // PATCH_SIDE**2}.get(item.kind, width)
+            slots = {"text": tokenizer.text_slot, "image": width // 3 // PATCH_SIDE**2}
+            width = slots.get(item.kind, width)
             low, high = ranges[item.kind]
             lows += [low] * width
             highs += [high] * width

@@ -100,8 +100,10 @@ class Role:
         return self._form.split(observation)
 
     def action(self, ids: np.ndarray) -> Any:
-        """(A,) ids as an element of the environment's action space."""
+        """(A,) ids as an element of the environment's action space; see `spoken` for text."""
         numbers = self.tokenizer.decode_action(ids)
+        if self.spec.speaks:
+            return numbers if self.space is None else spoken(self.space, numbers)
         if self.space is not None:
             # A plain environment may not be scaled to [-1, 1] as those of `gato_gym.make` are.
             return action_element(self.space, numbers)
@@ -119,15 +121,39 @@ class Role:
         Raises:
             PromptError: not even one of its steps fits.
         """
-        fit = room // self.tokenizer.tokens_per_step
+        tokens = self.step_tokens(prompt)
+        fit = int((np.cumsum(tokens) <= room).sum())
         if not fit:
             raise PromptError(
-                f"a step of {self.spec.id} takes {self.tokenizer.tokens_per_step} tokens, a prompt "
-                f"of these weights at most {room}: pass prompt=None"
+                f"a step of {self.spec.id} takes {tokens[0]} tokens, a prompt of these weights at "
+                f"most {room}: pass prompt=None"
             )
         if tell and fit < len(prompt):
             _tell_cut(self.spec.id, fit, len(prompt))
         return min(fit, len(prompt))
+
+    def step_tokens(self, episode: Episode) -> np.ndarray:
+        """(T,) tokens of its steps: as they are where actions are text, else an upper bound."""
+        most = np.full(len(episode), self.tokenizer.tokens_per_step)
+        words = self.tokenizer.words
+        if not self.spec.speaks or words is None:
+            return most
+        most -= self.spec.action.size - np.array([words.reply_tokens(t) for t in episode.actions])
+        for item in self.spec.observations:
+            if item.kind == "text":
+                texts = episode.observations[item.key][: len(episode)]
+                most -= words.slot - np.array([words.observed_tokens(str(text)) for text in texts])
+        return most
+
+
+def spoken(space: Any, text: str) -> str:
+    """What a `Text` space has of a text: strange letters stand as "?", or where it has none as the
+    first that it has; what is too long is cut, what is too short goes on with spaces.
+    """
+    known, letters = space.character_set, space.character_list
+    strange, blank = ("?" if "?" in known else letters[0]), (" " if " " in known else letters[0])
+    fitting = "".join(letter if letter in known else strange for letter in text[: space.max_length])
+    return fitting.ljust(space.min_length, blank)
 
 
 @cache
