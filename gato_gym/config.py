@@ -125,6 +125,7 @@ def model_config(size: str) -> ModelConfig:
 OPTIMIZERS = ("adamw", "muon")
 SCHEDULES = ("cosine", "wsd", "constant")
 CHECKPOINT_ACTIVATIONS = ("auto", "on", "off")
+ARITHMETIC = ("auto", "float32", "bfloat16")
 
 
 @dataclass(frozen=True)
@@ -151,6 +152,8 @@ class TrainConfig:
     loader_threads   threads that build windows ahead of the step
     loader_workers   processes for that, each with so many threads; 0 = the one that trains
     compile          torch.compile; None = where it pays, on a GPU
+    arithmetic       of matrix products: float32, bfloat16 (weights and sums stay float32), or auto,
+                     which is bfloat16 on a GPU
     checkpoint_activations  compute the blocks again in the backward pass: on, off, or auto, where
                      the memory asks for it
     """
@@ -175,6 +178,7 @@ class TrainConfig:
     loader_threads: int = 2
     loader_workers: int = 0
     compile: bool | None = None
+    arithmetic: str = "auto"
     checkpoint_activations: str = "auto"
 
     def __post_init__(self) -> None:
@@ -185,6 +189,7 @@ class TrainConfig:
             ("optimizer", OPTIMIZERS),
             ("schedule", SCHEDULES),
             ("checkpoint_activations", CHECKPOINT_ACTIVATIONS),
+            ("arithmetic", ARITHMETIC),
         ):
             if getattr(self, name) not in known:
                 raise ValueError(f"{name} {getattr(self, name)!r} must be one of {known}")

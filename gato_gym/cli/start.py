@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +13,7 @@ from gato_gym.errors import GatoGymError
 from gato_gym.models.gato import Gato
 from gato_gym.tokenizers.default_text import default_text
 from gato_gym.tokenizers.text import TextTokenizer
-from gato_gym.training.adapt import fingerprint
+from gato_gym.training.adapt import deepened, fingerprint
 from gato_gym.training.bundle import find_bundle
 from gato_gym.training.commit import checkpoints
 
@@ -38,21 +38,30 @@ class Start:
     told: dict[str, Any] = field(default_factory=dict)
 
     @classmethod
-    def find(cls, shape: ModelConfig, agent: str | None, text: Path | None) -> Start:
+    def find(
+        cls,
+        shape: ModelConfig,
+        agent: str | None = None,
+        text: Path | None = None,
+        layers: int | None = None,
+    ) -> Start:
         """Load what there is to load.
 
         Args:
             shape: of a new model; of an agent's only stochastic depth is taken.
             agent: folder or Hub id; None starts from random weights.
             text: file of a SentencePiece model; None is the agent's, else the default one.
+            layers: blocks to deepen the agent to; None leaves them as they are.
 
         Raises:
             CorruptCheckpointError: no such agent, or a damaged file.
             ValueError: the text model has more pieces than the model has ids, or is another
-                than the agent's.
+                than the agent's; fewer blocks than the agent has, or no agent to deepen.
         """
         given = TextTokenizer.load(text) if text is not None else None
         if agent is None:
+            if layers is not None:
+                raise ValueError("--layers deepens the agent of --start: give one, or --size")
             words = given or default_text()
             return cls(_checked(shape, words), words, given is not None)
         bundle = find_bundle(agent)
@@ -64,8 +73,8 @@ class Start:
         words = given or bundle.text or default_text()
         # Stochastic depth has no weights; everything else is the agent's.
         kept = bundle.model.config.to_json() | {"stochastic_depth": shape.stochastic_depth}
-        model = Gato(_checked(ModelConfig(**kept), words))
-        model.load_state_dict(bundle.model.state_dict())
+        config = _checked(ModelConfig(**kept), words)
+        model = deepened(bundle.model, replace(config, layers=layers or config.layers))
         told: dict[str, Any] = {"agent": Path(agent).name, "weights": fingerprint(bundle.model)}
         card = bundle.documents.get("card.json")
         told |= {"card": json.loads(card)} if card else {}

@@ -47,6 +47,8 @@ class Options:
     start: str | None = None
     """Go on with the weights of an agent: its folder or Hub id, or "bundled". The optimiser starts
     anew. Default is random weights."""
+    layers: int | None = None
+    """Deepen the agent of --start to so many blocks; the new ones begin as doing nothing."""
     text_model: Path | None = None
     """SentencePiece model (see gato-gym tokenizer train); default is the agent's of --start, else
     one of 1,024 pieces."""
@@ -116,6 +118,9 @@ class Options:
     """cpu or cuda; default is cuda if there is one."""
     compile: Literal["auto", "on", "off"] = "auto"
     """torch.compile; auto = on a GPU, where it pays."""
+    arithmetic: Literal["auto", "float32", "bfloat16"] = "auto"
+    """Of matrix products; auto = bfloat16 on a GPU. A processor with bfloat16 instructions (lscpu:
+    avx512_bf16, amx_bf16) is much faster with it, together with --compile on."""
     checkpoint_activations: Literal["auto", "on", "off"] = "auto"
     """Compute the blocks again in the backward pass instead of keeping their activations; auto =
     for as many blocks as the memory asks for."""
@@ -159,7 +164,7 @@ def run(options: Options) -> int:
     from gato_gym.training.distributed import join
 
     agent = str(BUNDLED) if options.start == "bundled" else options.start
-    start = Start.find(shape, agent, options.text_model)
+    start = Start.find(shape, agent, options.text_model, options.layers)
     ranks = join(options.device)
     try:
         # A damaged corpus leaves no run behind.

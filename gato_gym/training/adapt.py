@@ -9,6 +9,7 @@ from dataclasses import replace
 import google_crc32c
 import torch
 
+from gato_gym.config import ModelConfig
 from gato_gym.data.corpus import Corpus
 from gato_gym.data.manifest import EpisodeEntry
 from gato_gym.data.mixture import Mixture, TaskEpisodes
@@ -115,6 +116,31 @@ def prepare_model(
         model.load_state_dict(base.state_dict())
     if config.method == "lora":
         add_adapters(model, config.rank, config.alpha, seed)
+    return model
+
+
+def deepened(base: Gato, config: ModelConfig) -> Gato:
+    """A model with the weights of the base and maybe more blocks, which begin as the identity.
+
+    What new blocks add to the residual stream is zero until they are trained, so the model predicts
+    what the base does.
+
+    Args:
+        base: left as it is.
+        config: that of the base, but for the number of layers and stochastic depth.
+
+    Raises:
+        ValueError: fewer layers than the base has.
+    """
+    have = base.config.layers
+    if config.layers < have:
+        raise ValueError(f"the agent has {have} blocks, it cannot have {config.layers}")
+    model = Gato(config)
+    model.load_state_dict(base.state_dict(), strict=config.layers == have)
+    with torch.no_grad():
+        for block in list(model.blocks)[have:]:
+            block.out.weight.zero_()
+            block.down.weight.zero_()
     return model
 
 

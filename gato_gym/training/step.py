@@ -52,6 +52,12 @@ def to_device(window: Window, device: torch.device) -> dict[str, Tensor]:
     return tensors
 
 
+def autocast(device: torch.device, arithmetic: str = "auto") -> torch.autocast:
+    """Matrix products in bfloat16 where `TrainConfig.arithmetic` says so; weights stay float32."""
+    wanted = arithmetic == "bfloat16" or (arithmetic == "auto" and device.type == "cuda")
+    return torch.autocast(device.type, torch.bfloat16, enabled=wanted)
+
+
 def draw_keep(seed: int, rows: Iterable[int], config: ModelConfig) -> Tensor | None:
     """Stochastic depth: (B, layers, 2) float32, 0 where a sub-layer is skipped in a row of the run,
     else 1 / (1 - p), which keeps the mean. None where nothing is ever skipped."""
@@ -76,6 +82,7 @@ def backward(
     keeps: Sequence[Tensor | None],
     targets: int,
     device: torch.device,
+    arithmetic: str = "auto",
 ) -> Gradients:
     """Add the gradients of the loss: the sum over this process's micro-batches / `targets`.
 
@@ -84,7 +91,8 @@ def backward(
         windows: the micro-batches.
         keeps: of each, see `draw_keep`.
         targets: number of targets of the whole step, over all ranks.
-        device: of the model; bf16 arithmetic on a GPU.
+        device: of the model.
+        arithmetic: see `TrainConfig`.
     """
     parts = []
     for index, (window, keep) in enumerate(zip(windows, keeps, strict=True)):
@@ -93,7 +101,7 @@ def backward(
         batch = to_device(window, device)
         if keep is not None:
             keep = keep.to(device, non_blocking=True)
-        with torch.autocast(device.type, torch.bfloat16, enabled=device.type == "cuda"):
+        with autocast(device, arithmetic):
             found: TargetLosses = model(**batch, keep=keep)
         (found.total / targets).backward()
         parts.append(TargetLosses(found.total.detach(), found.losses, found.correct))

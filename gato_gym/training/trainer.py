@@ -57,6 +57,7 @@ MAY_DIFFER = {
     "loader_threads",
     "loader_workers",
     "compile",
+    "arithmetic",
     "checkpoint_activations",
 }
 
@@ -288,7 +289,7 @@ class Trainer:
         # What a step draws, if anything (an adapter's dropout), depends on the step alone.
         torch.manual_seed((self.config.seed << 32) + self.step)
         keeps = [draw_keep(self.config.seed, w.rows, self.model.config) for w in windows]
-        found = backward(self.model, windows, keeps, targets, self.device)
+        found = backward(self.model, windows, keeps, targets, self.device, self.config.arithmetic)
         settle(self.model, images)
         norm = clip_gradients(self.model, self.config.clip or float("inf"))
         if not finite(found.loss, norm):
