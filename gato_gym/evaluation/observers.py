@@ -260,16 +260,19 @@ class EpisodeRecorder:
 
 
 def flat_action(space: gymnasium.Space, action: Any) -> np.ndarray:
-    """An action as an episode stores it: int64 () or (n,) if discrete, float32 (n,) if not."""
+    """An action as an episode stores it: int64 () or (n,) if discrete, float32 (n,) if continuous,
+    () of letters if it is text."""
     if isinstance(space, spaces.Discrete):
         return np.array(action, np.int64).reshape(())
     if isinstance(space, spaces.MultiDiscrete | spaces.MultiBinary):
         return np.array(action, np.int64).reshape(-1)
     if isinstance(space, spaces.Box):
         return np.array(action, np.float32).reshape(-1)
+    if isinstance(space, spaces.Text):
+        return np.array(action, np.str_)
     raise UnsupportedSpaceError(
-        f"actions of {space} cannot be recorded; expected Discrete, MultiDiscrete, MultiBinary "
-        "or Box"
+        f"actions of {space} cannot be recorded; expected Discrete, MultiDiscrete, MultiBinary, "
+        "Box or Text"
     )
 
 

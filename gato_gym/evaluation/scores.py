@@ -8,22 +8,22 @@ from __future__ import annotations
 
 import contextlib
 import time
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, fields, replace
 from functools import partial
 from typing import Any
 
+import gymnasium
 import numpy as np
 from scipy import stats
 
 from gato_gym import envs
 from gato_gym.agents import Agent
 from gato_gym.evaluation.batched import batched_rollout, check_batches
+from gato_gym.evaluation.intervals import RESAMPLES, bootstrap_interval, ratio_interval
+from gato_gym.evaluation.language import Interval, LanguageScore, ReplyRecorder, language_score
 from gato_gym.evaluation.rollout import EpisodeResult, Observer, rollout
 from gato_gym.types import TaskSpec
-
-RESAMPLES = 9999
-CONFIDENCE = 0.95
 
 
 @dataclass(frozen=True)
@@ -37,6 +37,12 @@ class Score:
     checkpoint     who played: a checkpoint's name, an expert's id or "random"
     steps_per_second  of the wall clock, all episodes together, environments included
     num_envs       episodes played at once
+
+    Of a task whose actions are text, else None:
+
+    accuracy       mean reward of a step, in [0, 1], with its 95 % interval over episodes
+    language       by source, and beside the expert's words; None where nobody saw the replies, as
+                   on a cluster
     """
 
     task: str
@@ -53,10 +59,20 @@ class Score:
     mean_length: float
     returns: tuple[float, ...]
     num_envs: int = 1
+    accuracy: float | None = None
+    accuracy_ci95: Interval | None = None
+    language: LanguageScore | None = None
 
     def to_json(self) -> dict[str, Any]:
-        """A JSON-ready dict."""
-        return asdict(self) | {"ci95": list(self.ci95), "returns": list(self.returns)}
+        """A JSON-ready dict; with `accuracy` and what else there is only where actions are text."""
+        plain = {field.name: getattr(self, field.name) for field in fields(self)}
+        del plain["language"]
+        found = plain | {"ci95": list(self.ci95), "returns": list(self.returns)}
+        if self.accuracy_ci95 is None:
+            del found["accuracy"], found["accuracy_ci95"]
+            return found
+        found["accuracy_ci95"] = list(self.accuracy_ci95)
+        return found | ({} if self.language is None else self.language.to_json())
 
 
 def evaluate(
@@ -69,6 +85,7 @@ def evaluate(
     deterministic: bool = True,
     checkpoint: str | None = None,
     num_envs: int = 1,
+    make: Callable[[], gymnasium.Env] | None = None,
     **env_kwargs: Any,
 ) -> Score:
     """Play a task and score it.
@@ -83,6 +100,8 @@ def evaluate(
         checkpoint: the agent's name in the score; default its `checkpoint` or `id` attribute.
         num_envs: how many episodes play at once, see `batched_rollout`; more than there are
             episodes is no use and not done.
+        make: builds the environment instead of `gato_gym.envs.make(task, **env_kwargs)`: another
+            form of the task, e.g. a control.
         env_kwargs: passed to `gato_gym.envs.make`, e.g. render_mode="rgb_array".
 
     Raises:
@@ -95,14 +114,17 @@ def evaluate(
         if value < 1:
             raise ValueError(f"{name} must be at least 1, got {value}")
     many = min(num_envs, episodes)
+    build = make or partial(envs.make, task, **env_kwargs)
     with contextlib.ExitStack() as stack:
-        copies = [envs.make(task, **env_kwargs)]
+        copies = [build()]
         stack.callback(copies[0].close)
         spec = envs.task_spec(copies[0])
+        heard = ReplyRecorder() if spec.speaks else None
+        observers = [*observers, heard] if heard else observers
         if many > 1:
             check_batches(agent, observers)  # before the other copies are made
         for _ in range(1, many):
-            copies.append(envs.make(task, **env_kwargs))
+            copies.append(build())
             stack.callback(copies[-1].close)
         play = partial(rollout, copies[0]) if many == 1 else partial(batched_rollout, copies)
         begin = time.perf_counter()
@@ -111,7 +133,8 @@ def evaluate(
         )
         seconds = time.perf_counter() - begin
     name = checkpoint or agent_name(agent)
-    return score(spec, results, name, seconds=seconds, num_envs=many)
+    found = score(spec, results, name, seconds=seconds, num_envs=many)
+    return replace(found, language=language_score(heard.replies)) if heard else found
 
 
 def score(
@@ -135,8 +158,8 @@ def score(
         seconds = sum(result.seconds for result in results)
     returns = [result.episode_return for result in results]
     successes = [result.success for result in results if result.success is not None]
-    steps = sum(result.length for result in results)
-    mean = float(np.mean(returns))
+    lengths = [result.length for result in results]
+    steps, mean = sum(lengths), float(np.mean(returns))
     return Score(
         task=spec.id,
         episodes=len(results),
@@ -152,6 +175,8 @@ def score(
         mean_length=steps / len(results),
         returns=tuple(returns),
         num_envs=num_envs,
+        accuracy=sum(returns) / steps if spec.speaks else None,
+        accuracy_ci95=ratio_interval(returns, lengths) if spec.speaks else None,
     )
 
 
@@ -169,24 +194,6 @@ def normalize(value: float, random: float | None, expert: float | None) -> float
     if random is None or expert is None or not expert > random:
         return None
     return (value - random) / (expert - random)
-
-
-def bootstrap_interval(values: Sequence[float]) -> tuple[float, float]:
-    """95 % percentile bootstrap of the mean; the same for the same values.
-
-    A constant sample, or a single value, gives an interval of no width.
-    """
-    if min(values) == max(values):
-        return float(values[0]), float(values[0])
-    interval = stats.bootstrap(
-        (np.asarray(values, np.float64),),
-        np.mean,
-        n_resamples=RESAMPLES,
-        confidence_level=CONFIDENCE,
-        method="percentile",
-        rng=np.random.default_rng(0),
-    ).confidence_interval
-    return float(interval.low), float(interval.high)
 
 
 def summarize(scores: Iterable[Score], domains: Mapping[str, str]) -> dict[str, dict[str, Any]]:

@@ -105,6 +105,8 @@ def test_the_recorder_keeps_the_experts_action():
         (spaces.MultiDiscrete([2, 2]), np.array([1, 0], np.int32), np.int64, [1, 0]),
         (spaces.MultiBinary(2), np.array([1, 0], np.int8), np.int64, [1, 0]),
         (spaces.Box(-1, 1, (1, 2)), np.array([[0.5, -1]]), np.float32, [0.5, -1.0]),
+        (spaces.Text(8), "a key", np.dtype("<U5"), "a key"),
+        (spaces.Text(8), "", np.dtype("<U1"), ""),
     ],
 )
 def test_actions_as_stored(space, action, dtype, value):
@@ -113,9 +115,37 @@ def test_actions_as_stored(space, action, dtype, value):
     assert flat.tolist() == value
 
 
+class Listening(gymnasium.Env):
+    """Takes three words."""
+
+    observation_space = spaces.Text(8)
+    action_space = spaces.Text(20)
+
+    def reset(self, *, seed=None, options=None):
+        self.heard = []
+        return "go on", {}
+
+    def step(self, action):
+        self.heard.append(action)
+        return "go on", 1.0, len(self.heard) == 3, False, {}
+
+
+def test_what_is_said_in_an_episode_keeps_its_letters():
+    words = ["", "a much longer reply", "no"]
+    episodes, agent = [], Diary()
+    agent.act = lambda obs, deterministic=True: words[len(env.heard)]
+    env = Listening()
+    recorder = EpisodeRecorder("t", agent, "d", episodes.append)
+    rollout(env, agent, episodes=1, seed=3, observers=[recorder])
+    (episode,) = episodes
+    assert episode.actions.tolist() == words == env.heard
+    assert episode.expert_actions is episode.actions
+    assert episode.observations["observation"].tolist() == ["go on"] * 4
+
+
 def test_an_action_that_cannot_be_stored():
-    with pytest.raises(UnsupportedSpaceError, match="Text"):
-        flat_action(spaces.Text(3), "abc")
+    with pytest.raises(UnsupportedSpaceError, match="Box or Text"):
+        flat_action(spaces.Graph(spaces.Discrete(2), None), None)
 
 
 def test_versions_name_the_environments_package():
