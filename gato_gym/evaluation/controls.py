@@ -1,0 +1,136 @@
+"""Controls: tasks with one source of information exchanged, to measure what an agent owes to it.
+
+An agent that does what its instruction says loses most of its success when the instruction is that
+of another episode. One that only repeats habits loses nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import gymnasium as gym
+import numpy as np
+
+from gato_gym import envs
+from gato_gym.envs.spaces import observation_specs
+from gato_gym.types import ROOT_KEY, flatten_observation
+
+MOST_DRAWS = 200
+"""Other episodes that are looked at for another text."""
+
+# `info` of block stacking: what its sentences are about, however they are put.
+_PAIR = ("upper", "lower")
+_SALT = 0x7E47
+
+
+class ShuffledText(gym.Wrapper):
+    """Shows the words of another episode of the same task; all else is that of the real one.
+
+    The words are those that `twin` begins with from another seed, the first drawn ones that mean
+    something else, and stay for the whole episode. They are a function of the seed of `reset`.
+    Rewards, success and the truth in `info` are those of the real episode. Spaces and `spec` are
+    those of `env`.
+
+    "Something else" is another pair of blocks for block stacking, however it is put; elsewhere
+    another text, where "a" and "the" are not told apart (BabyAI writes "a" where two things fit).
+
+    Args:
+        env: the real episodes; its observation holds text.
+        twin: another environment of the same task; closed together with `env`.
+
+    Raises:
+        ValueError: no text is observed. In `reset`: `MOST_DRAWS` other episodes all meant the same.
+    """
+
+    def __init__(self, env: gym.Env, twin: gym.Env) -> None:
+        super().__init__(env)
+        leaves = observation_specs(env.observation_space)
+        self._keys = tuple(leaf.key for leaf in leaves if leaf.kind == "text")
+        if not self._keys:
+            keys = ", ".join(leaf.key for leaf in leaves)
+            raise ValueError(
+                f"{_name(env)} observes no text to be shuffled, only {keys}: choose a task with an "
+                "instruction, e.g. gato_gym/BlockStacking-Instructed-v0"
+            )
+        self.twin = twin
+        self._draws = np.random.default_rng()
+        self._words: dict[str, str] = {}
+
+    @property
+    def spec(self) -> Any:
+        """As the environment's own: it is the same task, whose scores are compared."""
+        return self.env.spec
+
+    def reset(
+        self, *, seed: int | None = None, options: dict[str, Any] | None = None
+    ) -> tuple[Any, dict[str, Any]]:
+        """Begin an episode; without a seed the words go on from those of the last one."""
+        observation, info = self.env.reset(seed=seed, options=options)
+        if seed is not None:
+            self._draws = np.random.default_rng((_SALT, seed))
+        self._words = self._draw(self._texts(observation), info)
+        return self._replaced(observation), info
+
+    def step(self, action: Any) -> tuple[Any, Any, bool, bool, dict[str, Any]]:
+        """As the environment's, with the other episode's words."""
+        observation, reward, terminated, truncated, info = self.env.step(action)
+        return self._replaced(observation), reward, terminated, truncated, info
+
+    def close(self) -> None:
+        """Close both environments."""
+        self.twin.close()
+        super().close()
+
+    def _draw(self, true: dict[str, str], info: dict[str, Any]) -> dict[str, str]:
+        for _ in range(MOST_DRAWS):
+            observation, other_info = self.twin.reset(seed=int(self._draws.integers(2**31)))
+            other = self._texts(observation)
+            if _meaning(other, other_info) != _meaning(true, info):
+                return other
+        said = "; ".join(map(repr, true.values()))
+        raise ValueError(
+            f"{_name(self.env)}: {MOST_DRAWS} other episodes all say {said}: a task that always "
+            "says the same has no other text to show"
+        )
+
+    def _texts(self, observation: Any) -> dict[str, str]:
+        flat = flatten_observation(observation)
+        return {key: str(flat[key]) for key in self._keys}
+
+    def _replaced(self, node: Any, key: str = "") -> Any:
+        if isinstance(node, Mapping):
+            prefix = f"{key}/" if key else ""
+            return {name: self._replaced(part, f"{prefix}{name}") for name, part in node.items()}
+        return self._words.get(key or ROOT_KEY, node)
+
+
+def make_shuffled(task: str, **kwargs: Any) -> gym.Env:
+    """A task of the suite with the words of other episodes, see `ShuffledText`.
+
+    Args:
+        task: its id.
+        kwargs: passed to `gato_gym.envs.make`.
+
+    Raises:
+        UnknownTaskError, MissingExtraError: see `gato_gym.envs.make`.
+        ValueError: the task observes no text.
+    """
+    env = envs.make(task, **kwargs)
+    twin = envs.make(task, **{**kwargs, "render_mode": None})
+    try:
+        return ShuffledText(env, twin)
+    except ValueError:
+        env.close()
+        twin.close()
+        raise
+
+
+def _meaning(texts: Mapping[str, str], info: Mapping[str, Any]) -> tuple[str, ...]:
+    if all(name in info for name in _PAIR):
+        return tuple(str(info[name]) for name in _PAIR)
+    return tuple(f" {text} ".replace(" a ", " the ") for text in texts.values())
+
+
+def _name(env: gym.Env) -> str:
+    return env.spec.id if env.spec is not None else str(env)
