@@ -29,6 +29,7 @@ LEVELS = [
     "BabyAI-OpenDoorsOrderN4-v0",
     "BabyAI-PutNextS7N4Carrying-v0",
     "BabyAI-UnlockToUnlock-v0",
+    "gato_gym/BabyAI-PutNextLocal-pixels-v0",
 ]
 
 
@@ -39,7 +40,14 @@ def test_solves(level):
     env.close()
 
 
-@pytest.mark.parametrize("level", ["BabyAI-GoToSeqS5R2-v0", "BabyAI-UnlockLocal-v0"])
+@pytest.mark.parametrize(
+    "level",
+    [
+        "BabyAI-GoToSeqS5R2-v0",
+        "BabyAI-UnlockLocal-v0",
+        "gato_gym/BabyAI-PickupDist-pixels-v0",
+    ],
+)
 def test_solves_among_random_actions(level):
     env = envs.make(level)
     expert = ScriptedBabyAI()

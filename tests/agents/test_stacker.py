@@ -10,6 +10,7 @@ from gato_gym.agents.experts.noise import NoisyExpert
 from gato_gym.agents.experts.stacker import ScriptedStacker
 from gato_gym.envs.block_stacking import TASKS
 from gato_gym.envs.block_stacking.env import BlockStackingEnv
+from gato_gym.envs.block_stacking.instructions import PAIRS, Instruction
 from gato_gym.errors import UnknownTaskError
 
 OPEN_HAND = np.array([0, 0, 0, 0, -1], np.float32)
@@ -59,7 +60,7 @@ def test_solves_every_task_with_few_levels_of_action(envs, task, seed):
     assert actions.dtype == np.float32
 
 
-@pytest.mark.parametrize("task", ["", "Triplet2", "Pyramid"])
+@pytest.mark.parametrize("task", ["", "Triplet2", "Pyramid", "Instructed"])
 def test_recovers_from_bursts_of_random_actions(envs, task):
     noisy = NoisyExpert(ScriptedStacker(), rate=0.15, seed=4)
     successes = [play(envs(task), noisy, seed)[0] for seed in range(3)]
@@ -110,6 +111,20 @@ def test_forgets_the_last_episode_and_repeats_itself(envs):
     _, other = play(env, ScriptedStacker(), 1)
     assert np.array_equal(first, again)
     assert np.array_equal(first, other)
+
+
+@pytest.mark.parametrize("pair", PAIRS)
+def test_builds_the_pair_that_is_named_and_no_other_one_pays(envs, pair):
+    env = envs("Instructed")
+    seed = next(seed for seed in range(200) if env.reset(seed=seed) and env.pair == pair)
+    success, actions = play(env, ScriptedStacker(), seed)
+    assert success
+    env.reset(seed=seed)
+    other = PAIRS[PAIRS.index(pair) - 1]
+    env.instruction = Instruction(*other, "as if another sentence had been said")
+    rewards = [env.step(action)[1] for action in actions]
+    assert env.situation().touches(*pair)
+    assert not any(rewards)
 
 
 def test_plays_from_pixels_as_from_the_state(envs):

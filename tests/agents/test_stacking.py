@@ -195,3 +195,18 @@ def test_the_first_undone_job(goal, bodies, touching, held, job):
         bodies = {**bodies, "blue": cube((0.5, 0.1), level=1.1)}
         touching = TABLE[0], TABLE[2]
     assert next_job(goal, view(bodies, touching, held)) == job
+
+
+def test_an_instructed_pair_takes_the_place_of_red_on_blue():
+    pair = ("green", "red")
+    assert next_job("stack", view(APART, TABLE), *pair) == Job("green", "on", ("red",))
+    # Blue stands on the block to be moved, then on the one that is to carry it.
+    for carrier in pair:
+        spot = APART[carrier].centre[:2]
+        bodies = {**APART, "blue": cube(spot, level=1)}
+        touching = (("blue", carrier), *(t for t in TABLE if t[0] != "blue"))
+        assert next_job("stack", view(bodies, touching), *pair) == Job("blue", "aside")
+    done = {**APART, "green": cube(APART["red"].centre[:2], level=1)}
+    touching = (("green", "red"), *TABLE[:2])
+    assert next_job("stack", view(done, touching), *pair) is None
+    assert next_job("stack", view(done, touching), "red", "green") == Job("green", "aside")

@@ -13,7 +13,7 @@ from gato_gym.types import ObservationSpec
 
 pytest.importorskip("minigrid")
 
-BABYAI, MINIGRID = FAMILIES
+BABYAI, MINIGRID, PICTURED = FAMILIES
 REPRESENTATIVE = [
     "BabyAI-BossLevel-v0",
     "BabyAI-GoToLocal-v0",
@@ -160,7 +160,8 @@ def test_rendering_needs_no_display():
 
 def test_the_lists_hold_distinct_tasks():
     lists = {family.name: family.ids() for family in FAMILIES}
-    assert {name: len(ids) for name, ids in lists.items()} == {"babyai": 90, "minigrid": 62}
+    counts = {"babyai": 90, "minigrid": 62, "babyai_pixels": 13}
+    assert {name: len(ids) for name, ids in lists.items()} == counts
     for family in FAMILIES:
         assert all(family.owns(task) for task in family.ids())
         assert {family.domain(task) for task in family.ids()} == {family.name}
