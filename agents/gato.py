@@ -27,6 +27,7 @@ from gato_gym.agents.role import (
     read_starts,
 )
 from gato_gym.agents.sampling import Sampler
+from gato_gym.agents.speech import Speech
 from gato_gym.models.decode import Decoder
 from gato_gym.models.device import choose_device
 from gato_gym.models.gato import Gato
@@ -46,12 +47,13 @@ Task = gym.Env | gym.vector.VectorEnv | str
 
 
 class GatoAgent(
+    Speech,
     ByValue,
     PyTorchModelHubMixin,
     library_name="gato-gym",
     tags=["gato", "reinforcement-learning", "robotics"],
 ):
-    """One set of weights that acts in any task whose spaces are supported.
+    """One set of weights that acts in any task whose spaces are supported, and speaks.
 
     Args:
         model: the network.
@@ -60,7 +62,7 @@ class GatoAgent(
         text: text model, where observations hold text.
         documents: card and scorecard that travel with it, see `training.bundle`.
         name: shown in reports.
-        seed: of sampled actions (deterministic=False).
+        seed: of sampled actions (deterministic=False), and apart from them of sampled texts.
         compile: see `from_pretrained`.
     """
 
@@ -81,7 +83,7 @@ class GatoAgent(
         self.specs, self.prompts, self.text = dict(specs), dict(prompts or {}), text
         self.documents, self.checkpoint = dict(documents or {}), name
         self._temperature = 1.0
-        self._random = torch.Generator().manual_seed(seed)
+        self._random, self._voice = (torch.Generator().manual_seed(seed) for _ in range(2))
         self.decoder = Decoder(self.model, compile)
         """Runs the network; tells what was compiled."""
         self._roles: list[Role] = []
@@ -379,6 +381,7 @@ class GatoAgent(
             if self._weights:
                 self.decoder.forget()
             self._weights, self._streams = now, None
+            self._roles, self._started = [], False
             self._demonstrations.forget()
 
     def _ready(self) -> list[Role]:

@@ -24,7 +24,9 @@ class Sampler:
 
     def __call__(self, logits: Tensor, rows: list[int]) -> np.ndarray:
         """(G,) values for (G, n) logits."""
-        probabilities = (logits / self.temperature).softmax(-1).cpu()
+        # However low the temperature, the likeliest value stays finite.
+        above = logits - logits.amax(-1, keepdim=True)
+        probabilities = (above / max(self.temperature, 1e-30)).softmax(-1).cpu()
         if self.top_p < 1:
             probabilities = _nucleus(probabilities, self.top_p)
         drawn = torch.multinomial(probabilities, 1, generator=self.generator)[:, 0]
@@ -34,7 +36,7 @@ class Sampler:
 
 def _nucleus(probabilities: Tensor, top_p: float) -> Tensor:
     """Those outside of the nucleus as 0."""
-    ordered, values = probabilities.sort(-1, descending=True, stable=True)
+    ordered, values = probabilities.sort(dim=-1, descending=True, stable=True)
     # What the likelier ones hold: 0 for the likeliest.
     before = ordered.cumsum(-1) - ordered
     before[:, 0] = 0

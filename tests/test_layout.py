@@ -39,6 +39,8 @@ LAYERS = {
     "gato_gym.agents.demonstrations": 8,
     "gato_gym.agents.sampling": 8,
     "gato_gym.agents.speech": 8,
+    "gato_gym.agents.speaker": 8,
+    "gato_gym.agents.utterance": 8,
     # How an explanation draws itself.
     "gato_gym.evaluation.overlay": 8,
     "gato_gym.evaluation.charts": 8,
