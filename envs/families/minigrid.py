@@ -167,9 +167,9 @@ def pictured_level(level: str, render_mode: str | None = None, **kwargs: Any) ->
     """
     _register()
     spec = gym.spec(f"BabyAI-{level}-v0")
-    assert spec.entry_point is not None
-    make: Any = load_env_creator(spec.entry_point) if isinstance(spec.entry_point, str) else None
-    world = (make or spec.entry_point)(render_mode=render_mode, **{**spec.kwargs, **kwargs})
+    assert isinstance(spec.entry_point, str)  # the package names all of its levels so
+    build = load_env_creator(spec.entry_point)
+    world: Any = build(render_mode=render_mode, **{**spec.kwargs, **kwargs})
     return GridWorld(AgentView(world, tile_size=SMALL_TILE))
 
 

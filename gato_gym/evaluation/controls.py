@@ -58,7 +58,7 @@ class ShuffledText(gym.Wrapper):
         self._words: dict[str, str] = {}
 
     @property
-    def spec(self) -> Any:
+    def spec(self) -> Any:  # type: ignore[override]  # gymnasium.Wrapper's is a property, too
         """As the environment's own: it is the same task, whose scores are compared."""
         return self.env.spec
 
