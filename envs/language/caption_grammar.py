@@ -8,13 +8,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from itertools import pairwise
-from typing import TypeVar
 
 import numpy as np
 
 from gato_gym.envs.language.scene import Relation, Scene, Thing
-
-_Any = TypeVar("_Any")
+from gato_gym.envs.language.words import pick
 
 _SAID = {
     "on": ("on", "on", "on top of"),
@@ -56,12 +54,12 @@ def blocks_caption(scene: Scene, rng: np.random.Generator) -> str:
     on = {r.subject: r.other for r in scene.relations if r.word == "on"}
     name = _Blocks(rng)
     if not on:
-        flat, row = _any(rng, _FLAT), _row(scene)
+        flat, row = pick(rng, _FLAT), _row(scene)
         if row and rng.random() < 0.5:
             names = [name(colours[i]) for i in row]
             aside = f"from left to right: {names[0]}, {names[1]}, {names[2]}"
         elif scene.relations:
-            aside = _related(_any(rng, scene.relations), lambda i: name(colours[i]), "block", rng)
+            aside = _related(pick(rng, scene.relations), lambda i: name(colours[i]), "block", rng)
         else:
             return _ended([flat], rng)
         return _ended([flat, aside] if rng.random() < 0.5 else [aside, flat], rng)
@@ -70,7 +68,7 @@ def blocks_caption(scene: Scene, rng: np.random.Generator) -> str:
     if middle in on:
         return _ended(_tower(name, [colours[i] for i in (top, middle, on[middle])], rng), rng)
     rest = next(i for i in range(len(colours)) if i not in (top, middle))
-    alone = _any(rng, _ALONE)
+    alone = pick(rng, _ALONE)
     if rng.random() < 0.3:
         first = alone.format(name(colours[rest]))
         return _ended([first, _stacked(name, colours[top], colours[middle], rng)], rng)
@@ -80,9 +78,9 @@ def blocks_caption(scene: Scene, rng: np.random.Generator) -> str:
 
 def atari_caption(scene: Scene, rng: np.random.Generator) -> str:
     """The game, and where one thing is seen from another if the scene says so."""
-    said = [_any(rng, _GAMES).format(scene.facts["game"])]
+    said = [pick(rng, _GAMES).format(scene.facts["game"])]
     if scene.relations:
-        relation = _any(rng, scene.relations)
+        relation = pick(rng, scene.relations)
         name = _Boxers(rng)
         said.append(_related(relation, lambda i: name(scene.things[i].colour), "boxer", rng))
         if rng.random() < 0.3:
@@ -96,17 +94,17 @@ def grid_caption(scene: Scene, rng: np.random.Generator) -> str:
     order = [things[i] for i in rng.permutation(len(things))]
     name = _Objects(scene.things, rng)
     if not scene.relations:
-        return _ended([_any(rng, _ROOMS).format(_listed([name(t) for t in order]))], rng)
-    relation = _any(rng, scene.relations)
+        return _ended([pick(rng, _ROOMS).format(_listed([name(t) for t in order]))], rng)
+    relation = pick(rng, scene.relations)
     pair = (scene.things[relation.subject], scene.things[relation.other])
     rest = [thing for thing in order if thing not in pair]
     shape = rng.random()
     if shape < 0.4:  # all objects first, then the relation between two of them
-        listed = _any(rng, _ROOMS).format(_listed([name(t) for t in order]))
+        listed = pick(rng, _ROOMS).format(_listed([name(t) for t in order]))
         return _ended([listed, _related(relation, lambda i: name(scene.things[i]), "", rng)], rng)
     if shape < 0.6:  # "there is a red ball, left of it is a blue key"
-        first = _any(rng, _ROOMS).format(name(pair[1]))
-        said = f"{first}, {_any(rng, _SAID[relation.word])} it is {name(pair[0])}"
+        first = pick(rng, _ROOMS).format(name(pair[1]))
+        said = f"{first}, {pick(rng, _SAID[relation.word])} it is {name(pair[0])}"
         return _ended([said, *(f"there is {name(t)}" for t in rest)], rng)
     if rest and rng.random() < 0.3:
         besides = f"there is {name(rest[0])}"
@@ -133,7 +131,7 @@ class _Blocks:
     )
 
     def __init__(self, rng: np.random.Generator) -> None:
-        self.first, self.later = _any(rng, self.FORMS)
+        self.first, self.later = pick(rng, self.FORMS)
         self.told: set[str] = set()
 
     def __call__(self, colour: str) -> str:
@@ -169,7 +167,7 @@ def _related(
     relation: Relation, name: Callable[[int], str], kind: str, rng: np.random.Generator
 ) -> str:
     """A relation as a sentence, the subject first or last; names are asked for in their order."""
-    word, verb = _any(rng, _SAID[relation.word]), _any(rng, _VERBS.get(kind, ("is",)))
+    word, verb = pick(rng, _SAID[relation.word]), pick(rng, _VERBS.get(kind, ("is",)))
     if rng.random() < 0.75:
         subject = name(relation.subject)
         return f"{subject} {verb} {word} {name(relation.other)}"
@@ -181,10 +179,10 @@ def _stacked(name: _Blocks, top: str, bottom: str, rng: np.random.Generator) -> 
     """That one block is on another, told from either."""
     shape = rng.random()
     if shape < 0.7:
-        upper = _any(rng, (Relation(0, "on", 1), Relation(0, "on", 1), Relation(1, "under", 0)))
+        upper = pick(rng, (Relation(0, "on", 1), Relation(0, "on", 1), Relation(1, "under", 0)))
         return _related(upper, lambda i: name((top, bottom)[i]), "block", rng)
     lower = name(bottom)
-    return f"{lower} {_any(rng, ('carries', 'holds'))} {name(top)}"
+    return f"{lower} {pick(rng, ('carries', 'holds'))} {name(top)}"
 
 
 def _tower(name: _Blocks, colours: Sequence[str], rng: np.random.Generator) -> list[str]:
@@ -198,8 +196,8 @@ def _tower(name: _Blocks, colours: Sequence[str], rng: np.random.Generator) -> l
         return [f"from bottom to top: {listed}"]
     if shape == 2:
         top, middle, bottom = (name(colour) for colour in colours)
-        joint = _any(rng, (" ", ", ", ", which is "))
-        begin = _any(rng, ("", "", "a tower: "))
+        joint = pick(rng, (" ", ", ", ", which is "))
+        begin = pick(rng, ("", "", "a tower: "))
         return [f"{begin}{top} is on {middle}{joint}on {bottom}"]
     pairs = [(colours[0], colours[1]), (colours[1], colours[2])]
     if rng.random() < 0.4:
@@ -222,9 +220,5 @@ def _listed(names: Sequence[str]) -> str:
 def _ended(sentences: Sequence[str], rng: np.random.Generator) -> str:
     """The sentences as one text; what announces a list is a sentence of its own."""
     own = any(":" in sentence for sentence in sentences)
-    joint = ". " if own else _any(rng, (" and ", ", ", ". ", "; "))
-    return joint.join(sentences) + _any(rng, ("", "."))
-
-
-def _any(rng: np.random.Generator, choices: Sequence[_Any]) -> _Any:
-    return choices[rng.integers(len(choices))]
+    joint = ". " if own else pick(rng, (" and ", ", ", ". ", "; "))
+    return joint.join(sentences) + pick(rng, ("", "."))

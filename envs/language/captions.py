@@ -11,11 +11,11 @@ from dataclasses import dataclass
 import numpy as np
 
 from gato_gym.envs.language.caption_grammar import GRAMMARS
-from gato_gym.envs.language.claims import Claim, claims_of, truths_of, turned
+from gato_gym.envs.language.claims import Claim, claims_of, games_of, truths_of, turned
 from gato_gym.envs.language.scene import Scene
 
-MAX_LETTERS = 160
-"""Of a caption."""
+MAX_LETTERS, MAX_WORDS = 160, 22
+"""Of the expert's captions."""
 
 Fact = frozenset[Claim]
 """Claims that are one fact in other words; any of them tells it."""
@@ -41,8 +41,11 @@ class Judgement:
 
 
 def describe(scene: Scene, rng: np.random.Generator) -> str:
-    """A true caption that tells all facts; lower case, at most `MAX_LETTERS` letters."""
-    return GRAMMARS[scene.source](scene, rng)
+    """A true caption that tells all facts; lower case and short."""
+    while True:
+        caption = GRAMMARS[scene.source](scene, rng)
+        if len(caption.split()) <= MAX_WORDS and len(caption) <= MAX_LETTERS:
+            return caption
 
 
 def facts_of(scene: Scene) -> tuple[Fact, ...]:
@@ -77,15 +80,10 @@ def facts_of(scene: Scene) -> tuple[Fact, ...]:
 
 def judge(caption: str, scene: Scene) -> Judgement:
     """Check a caption, in whatever words, against the scene."""
-    claims = claims_of(caption, scene.source, _games(scene))
+    claims = claims_of(caption, scene.source, games_of(scene))
     facts = facts_of(scene)
     return Judgement(
         right=sum(bool(claims & fact) for fact in facts),
         wrong=len(claims - truths_of(scene)),
         total=len(facts),
     )
-
-
-def _games(scene: Scene) -> set[str]:
-    """Games whose names a caption of the scene may mention."""
-    return {scene.facts["game"]} if "game" in scene.facts else set()

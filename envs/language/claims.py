@@ -90,6 +90,16 @@ def truths_of(scene: Scene) -> set[Claim]:
     return found
 
 
+def games_of(scene: Scene) -> tuple[str, ...]:
+    """All games that a picture of the scene's source can show; () where it shows none."""
+    if scene.source != "atari":
+        return ()
+    # Its package is there: it drew the scene.
+    from gato_gym.envs.language.sources.atari import GAMES
+
+    return tuple(GAMES)
+
+
 def turned(word: str, subject: str, other: str) -> Claim:
     """A relation as a claim: "right of" and "below" become what the other is to the subject."""
     if word not in _TURNED:

@@ -10,7 +10,8 @@ from gymnasium import spaces
 
 from gato_gym.envs.language.answers import is_right
 from gato_gym.envs.language.pictures_env import PicturesEnv, Turn
-from gato_gym.envs.language.question_grammar import Question, ask
+from gato_gym.envs.language.question_forms.build import Question
+from gato_gym.envs.language.question_grammar import ask
 from gato_gym.envs.language.scene import Scene
 
 QUESTION_LETTERS, ANSWER_LETTERS = 96, 48

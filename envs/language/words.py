@@ -7,8 +7,12 @@ Words that say nothing about a picture ("there is", "stands", "the") leave no ma
 from __future__ import annotations
 
 import re
-from collections.abc import Collection
-from typing import NamedTuple
+from collections.abc import Collection, Sequence
+from typing import NamedTuple, TypeVar
+
+import numpy as np
+
+_Any = TypeVar("_Any")
 
 COLOURS = ("red", "green", "blue", "purple", "yellow", "grey", "white", "black")
 KINDS = ("block", "ball", "key", "box", "boxer", "agent")
@@ -79,6 +83,11 @@ class Mark(NamedTuple):
 
     mark: str
     value: str
+
+
+def pick(rng: np.random.Generator, choices: Sequence[_Any]) -> _Any:
+    """One of them, all equally likely; at least one."""
+    return choices[rng.integers(len(choices))]
 
 
 def marks(text: str, kind: str = "", games: Collection[str] = ()) -> list[Mark]:
