@@ -22,7 +22,7 @@ class ScriptedLanguage:
         Raises:
             UnknownTaskError: it is none of the language tasks.
         """
-        if not hasattr(env.unwrapped, "reference"):
+        if not hasattr(type(env.unwrapped), "reference"):
             raise unsuitable(EXPERT, PLAYS, env)
         self._env = env.unwrapped
 
