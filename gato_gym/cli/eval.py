@@ -6,13 +6,15 @@ examples:
     gato-gym eval --task CartPole-v1 --episodes 50 --seed 7000 --json
     gato-gym eval --all --episodes 50 --num-envs 16 --out scorecard.json
     gato-gym eval --task ALE/Boxing-v5 --agent expert --episodes 20
+    gato-gym eval --task text/captioning --episodes 50
+    gato-gym eval --task gato_gym/BlockStacking-Instructed-v0 --controls
     gato-gym eval --all --agent expert --ray auto --out experts.json
 """
 
 from __future__ import annotations
 
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -28,10 +30,13 @@ from gato_gym.cli.players import (
     print_json,
     write_json,
 )
+from gato_gym.cli.score_table import print_table
 from gato_gym.data.cluster import check_address, import_ray
 from gato_gym.envs.registry import named_by_data
 from gato_gym.evaluation import cluster
 from gato_gym.evaluation.batched import TOGETHER, BatchAgent
+from gato_gym.evaluation.comparisons import compare, control_of
+from gato_gym.evaluation.language import TruthRecorder
 from gato_gym.evaluation.progress import ProgressBar
 from gato_gym.evaluation.scores import Score, agent_name, evaluate, summarize
 
@@ -63,6 +68,11 @@ class Options:
     """Play on a Ray cluster: HOST:PORT, ray://HOST:PORT, auto, or local to start one here."""
     workers: int | None = None
     """With --ray: at most so many players at once; default is one per CPU of the cluster."""
+    controls: bool = False
+    """Also play each task without what it needs to know, e.g. with another episode's instruction,
+    and measure baselines and perplexity (gato only). With --task, text tasks do so anyway."""
+    no_controls: bool = False
+    """Not even for a text task."""
     out: Path | None = None
     """Also write the JSON to this file."""
     json: bool = False
@@ -76,6 +86,7 @@ def run(options: Options) -> int:
     if options.workers is not None and (options.ray is None or options.workers < 1):
         raise ValueError("--workers N, at least 1, is for --ray ADDRESS")
     _check_num_envs(options)
+    _check_controls(options)
     if options.ray is not None:
         scores = _on_cluster(options.ray, options)
     else:
@@ -110,6 +121,17 @@ def _check_num_envs(options: Options) -> None:
         raise ValueError(
             f"--num-envs {options.num_envs} is for --agent gato: --agent {options.agent} plays one "
             "episode after the other; to play several at once, pass --ray local --workers N"
+        )
+
+
+def _check_controls(options: Options) -> None:
+    if options.controls and options.no_controls:
+        raise ValueError("pass --controls or --no-controls, not both")
+    if options.controls and options.ray is not None:
+        raise ValueError("--controls plays in this process: leave --ray out")
+    if options.controls and options.agent != "gato":
+        raise ValueError(
+            f"--controls is for --agent gato: --agent {options.agent} does not need to be told"
         )
 
 
@@ -167,6 +189,7 @@ def _on_cluster(address: str, options: Options) -> list[Score]:
 def _play(task: str, options: Options, player: tuple[Any, str | None] | None = None) -> Score:
     # An unknown task is told before a model is loaded.
     envs.make(task).close()
+    compared = _is_compared(task, options)
     agent, name = player or load_player(
         options.agent,
         task,
@@ -180,16 +203,35 @@ def _play(task: str, options: Options, player: tuple[Any, str | None] | None = N
     num_envs = options.num_envs or (TOGETHER if in_batches else 1)
     if num_envs > 1 and not in_batches:
         raise ValueError(f"--num-envs {num_envs}: {agent_name(agent)} plays one episode at a time")
+    truth = TruthRecorder(task)
     with ProgressBar(task, options.episodes) as bar:
-        return evaluate(
+        score = evaluate(
             task,
             agent,
             episodes=options.episodes,
             seed=options.seed,
-            observers=[bar],
+            observers=[bar, truth] if compared else [bar],
             checkpoint=name or agent_name(agent),
             num_envs=num_envs,
         )
+    if not compared:
+        return score
+    prompt = None if options.no_prompt else "expert"
+    model = agent.agent if isinstance(agent, WithoutPrompt) else agent
+    beside = compare(score, agent, model, truth.episodes, prompt=prompt, watch=ProgressBar)
+    return replace(score, beside=beside)
+
+
+def _is_compared(task: str, options: Options) -> bool:
+    if options.agent != "gato" or options.no_controls:
+        return False
+    spec = envs.task_spec(task)
+    if not options.controls:
+        return spec.speaks and not options.all
+    has_some = spec.speaks or control_of(spec) is not None
+    if not has_some and not options.all:
+        raise ValueError(f"--controls: {task} observes no text that could be another episode's")
+    return has_some
 
 
 def _warn_untrained(task: str, agent: Any) -> None:
@@ -200,16 +242,3 @@ def _warn_untrained(task: str, agent: Any) -> None:
             f"trained on: {', '.join(known)}",
             file=sys.stderr,
         )
-
-
-def print_table(scores: list[Score]) -> None:
-    """One line per score, for people."""
-    print(f"{'task':28}{'episodes':>9}{'return':>10}{'95 % interval':>20}", end="")
-    print(f"{'expert':>9}{'normalised':>12}{'success':>9}{'steps/s':>9}")
-    for one in scores:
-        interval = f"[{one.ci95[0]:.1f}, {one.ci95[1]:.1f}]"
-        expert = "-" if one.expert is None else f"{one.expert:.1f}"
-        normalized = "-" if one.normalized is None else f"{one.normalized:.2f}"
-        success = "-" if one.success_rate is None else f"{one.success_rate:.0%}"
-        print(f"{one.task:28}{one.episodes:9}{one.mean_return:10.1f}{interval:>20}", end="")
-        print(f"{expert:>9}{normalized:>12}{success:>9}{one.steps_per_second:9.0f}")

@@ -20,17 +20,17 @@ class WithoutPrompt:
     """An agent that starts each episode without a demonstration."""
 
     def __init__(self, agent: Any) -> None:
-        self._agent = agent
+        self.agent = agent
         self.specs = agent.specs
         self.checkpoint = f"{agent.checkpoint} (no prompt)"
 
     def reset(self, env: Any) -> None:
         """Begin an episode."""
-        self._agent.reset(env, prompt=None)
+        self.agent.reset(env, prompt=None)
 
     def act(self, obs: Any, deterministic: bool = True) -> Any:
         """The agent's action."""
-        return self._agent.act(obs, deterministic=deterministic)
+        return self.agent.act(obs, deterministic=deterministic)
 
     def predict(
         self,
@@ -40,7 +40,7 @@ class WithoutPrompt:
         deterministic: bool = True,
     ) -> tuple[Any, Any]:
         """The agent's actions in a batch."""
-        return self._agent.predict(observation, state, episode_start, deterministic)
+        return self.agent.predict(observation, state, episode_start, deterministic)
 
 
 def load_player(

@@ -14,9 +14,12 @@ from typing import Any
 import gymnasium
 import numpy as np
 
+from gato_gym.agents import RandomAgent
 from gato_gym.evaluation.intervals import ratio_interval
+from gato_gym.evaluation.observers import EpisodeRecorder, PerEpisode
 from gato_gym.evaluation.rollout import EpisodeResult
 from gato_gym.evaluation.text_metrics import TextMetrics, text_metrics
+from gato_gym.types import Episode
 
 Interval = tuple[float, float]
 
@@ -40,6 +43,44 @@ class Reply:
     reward: float
     source: str = ""
     held_out: bool | None = None
+
+
+class TruthRecorder(PerEpisode):
+    """Collects what an expert would have said in the episodes that it watches, as `Episode`s.
+
+    What a task shows next depends on its seed alone, so an expert would have seen the same. Of
+    tasks that do not tell an expert's words (`info["reference"]`), `episodes` stays empty.
+    """
+
+    def __init__(self, task: str) -> None:
+        self.episodes: list[Episode] = []
+        super().__init__(lambda env, seed: _Truth(task, self.episodes.append))
+
+
+class _Truth(EpisodeRecorder):
+    def __init__(self, task: str, on_episode: Callable[[Episode], None]) -> None:
+        super().__init__(task, RandomAgent(0), "reference", on_episode)
+        self._knows = True
+
+    def on_step(
+        self,
+        env: gymnasium.Env,
+        action: Any,
+        obs: Any,
+        reward: float,
+        terminated: bool,
+        truncated: bool,
+        info: dict[str, Any],
+    ) -> None:
+        """Keep the expert's words instead of the agent's."""
+        self._knows &= "reference" in info
+        said = info.get("reference", action)
+        super().on_step(env, said, obs, reward, terminated, truncated, info)
+
+    def on_episode_end(self, result: EpisodeResult) -> None:
+        """Build the episode, if the task told the words."""
+        if self._knows:
+            super().on_episode_end(result)
 
 
 class ReplyRecorder:

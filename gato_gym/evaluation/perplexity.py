@@ -16,12 +16,8 @@ import numpy as np
 import torch
 
 from gato_gym.agents.demonstrations import PROMPT_SHARE
-from gato_gym.agents.experts import load_expert
 from gato_gym.agents.role import Role, find_prompt, find_spec
 from gato_gym.data.packing import Document, Window, pack
-from gato_gym.envs.factory import make
-from gato_gym.evaluation.observers import EpisodeRecorder
-from gato_gym.evaluation.rollout import rollout
 from gato_gym.tokenizers.image import acting_positions
 from gato_gym.tokenizers.timestep import ACTION_ROW, TokenSequence
 from gato_gym.training.step import to_device
@@ -49,23 +45,6 @@ class Perplexity:
     def to_json(self) -> dict[str, float]:
         """A JSON-ready dict."""
         return asdict(self)
-
-
-def expert_episodes(task: str, episodes: int, seed: int) -> list[Episode]:
-    """What the expert of a task says from the seeds `seed`, `seed` + 1, ...
-
-    Raises:
-        UnknownTaskError: no such task, or it has no expert.
-    """
-    found: list[Episode] = []
-    env = make(task)
-    try:
-        expert = load_expert(task)
-        recorder = EpisodeRecorder(task, expert, task, found.append)
-        rollout(env, expert, episodes=episodes, seed=seed, observers=[recorder])
-    finally:
-        env.close()
-    return found
 
 
 def perplexity(

@@ -9,7 +9,7 @@ from __future__ import annotations
 import contextlib
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, field, fields, replace
 from functools import partial
 from typing import Any
 
@@ -33,7 +33,7 @@ class Score:
     ci95           95 % interval of the mean return
     random, expert the reference returns, None where nobody measured them
     normalized     None unless both references are known and the expert is above random
-    success_rate   None where the task reports no success
+    success_rate   None where the task reports no success, and of text, which has an accuracy
     checkpoint     who played: a checkpoint's name, an expert's id or "random"
     steps_per_second  of the wall clock, all episodes together, environments included
     num_envs       episodes played at once
@@ -43,6 +43,7 @@ class Score:
     accuracy       mean reward of a step, in [0, 1], with its 95 % interval over episodes
     language       by source, and beside the expert's words; None where nobody saw the replies, as
                    on a cluster
+    beside         what else was measured, as JSON, see `comparisons`; of any task
     """
 
     task: str
@@ -62,17 +63,18 @@ class Score:
     accuracy: float | None = None
     accuracy_ci95: Interval | None = None
     language: LanguageScore | None = None
+    beside: Mapping[str, Any] = field(default_factory=dict)
 
     def to_json(self) -> dict[str, Any]:
         """A JSON-ready dict; with `accuracy` and what else there is only where actions are text."""
-        plain = {field.name: getattr(self, field.name) for field in fields(self)}
-        del plain["language"]
-        found = plain | {"ci95": list(self.ci95), "returns": list(self.returns)}
-        if self.accuracy_ci95 is None:
-            del found["accuracy"], found["accuracy_ci95"]
-            return found
-        found["accuracy_ci95"] = list(self.accuracy_ci95)
-        return found | ({} if self.language is None else self.language.to_json())
+        apart = ("accuracy", "accuracy_ci95", "language", "beside")
+        found = {one.name: getattr(self, one.name) for one in fields(self) if one.name not in apart}
+        found |= {"ci95": list(self.ci95), "returns": list(self.returns)}
+        if self.accuracy_ci95 is not None:
+            found |= {"accuracy": self.accuracy, "accuracy_ci95": list(self.accuracy_ci95)}
+        if self.language is not None:
+            found |= self.language.to_json()
+        return found | self.beside
 
 
 def evaluate(
@@ -157,7 +159,9 @@ def score(
     if seconds is None:
         seconds = sum(result.seconds for result in results)
     returns = [result.episode_return for result in results]
-    successes = [result.success for result in results if result.success is not None]
+    # Of text it would be that of the last reply only; `accuracy` is of all.
+    told = () if spec.speaks else results
+    successes = [result.success for result in told if result.success is not None]
     lengths = [result.length for result in results]
     steps, mean = sum(lengths), float(np.mean(returns))
     return Score(

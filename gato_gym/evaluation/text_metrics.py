@@ -21,7 +21,7 @@ ORDER = 5
 class TextMetrics:
     """Of all replies together, one reference each.
 
-    bleu       corpus BLEU (1 to 4 words), 0 to 100
+    bleu       corpus BLEU, 0 to 100; of 1 to 4 words, or as many as the longest reference has
     chrf       corpus chrF2 (1 to 6 letters), 0 to 100
     nist       NIST, 0 to `nist_best`
     nist_best  the NIST of replies that repeat the references
@@ -61,10 +61,14 @@ def text_metrics(
         return None, str(error)
     import sacrebleu
 
-    # force: a reply that ends in " ." is no sign of a text that was split into words before.
-    bleu = sacrebleu.corpus_bleu(list(replies), [list(references)], force=True)
-    chrf = sacrebleu.corpus_chrf(list(replies), [list(references)])
     said, right = ([text.split() for text in texts] for texts in (replies, references))
+    # Of n-grams that no reference has BLEU would be 0, however right the replies.
+    order = min(4, max(map(len, right), default=0)) or 1
+    # force: a reply that ends in " ." is no sign of a text that was split into words before.
+    bleu = sacrebleu.BLEU(max_ngram_order=order, force=True).corpus_score(
+        list(replies), [list(references)]
+    )
+    chrf = sacrebleu.corpus_chrf(list(replies), [list(references)])
     return (
         TextMetrics(float(bleu.score), float(chrf.score), _nist(said, right), _nist(right, right)),
         "",
