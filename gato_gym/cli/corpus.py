@@ -1,4 +1,4 @@
-"""Look at a corpus, check it, bring several together, and exchange data with Minari.
+"""Look at a corpus, check it, bring several together, and exchange data with others.
 
 examples:
     gato-gym corpus stats corpus --json
@@ -8,6 +8,7 @@ examples:
     gato-gym corpus card corpus
     gato-gym corpus export --minari corpus
     gato-gym corpus import --minari D4RL/pen/human-v2 --out corpus
+    gato-gym corpus read photos --as captions --task text/photos --out corpus
 
 gato-gym corpus ACTION --help shows the options of one action.
 """
@@ -21,6 +22,7 @@ from typing import Annotated, Any
 import tyro
 from tyro.conf import Positional
 
+from gato_gym.cli import corpus_read
 from gato_gym.cli.players import print_json
 from gato_gym.data.corpus import Corpus
 from gato_gym.data.merge import SHARD_BYTES, merge
@@ -158,6 +160,7 @@ Options = (
     | Annotated[Card, tyro.conf.subcommand("card")]
     | Annotated[Export, tyro.conf.subcommand("export")]
     | Annotated[Import, tyro.conf.subcommand("import")]
+    | Annotated[corpus_read.Options, tyro.conf.subcommand("read")]
 )
 
 
@@ -172,6 +175,7 @@ def run(options: Any) -> int:
         Card: _card,
         Export: _export,
         Import: _import,
+        corpus_read.Options: corpus_read.run,
     }
     actions[type(options)](options)
     return 0
