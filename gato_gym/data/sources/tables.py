@@ -8,15 +8,16 @@ that was read is unpickled or run; pictures stay bytes until `gato_gym.envs.pict
 from __future__ import annotations
 
 import contextlib
+import copy
 import csv
 import glob
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from gato_gym.data.sources.texts import OnBroken, broken_utf8, replace_hint
+from gato_gym.data.sources.texts import OnBroken, broken_json, broken_utf8, replace_hint
 from gato_gym.errors import DatasetError, MissingExtraError
 
 Row = dict[str, Any]
@@ -35,7 +36,6 @@ _COMPRESSED = (".gz", ".bz2", ".xz", ".zst")
 _READERS = {*_KINDS.values(), "imagefolder", "text"}
 _METADATA = ("metadata.jsonl", "metadata.csv", "metadata.parquet")
 _PICTURES = (".jpg", ".jpeg", ".png", ".webp", ".gif", ".bmp", ".tif", ".tiff")
-# In the order in which files of a folder are told apart when there are as many of two kinds.
 TEXT_FILES = (".txt", ".text", ".md")
 
 
@@ -117,7 +117,10 @@ def read_rows(
     with _quiet():
         try:
             builder = _builder(place, config, errors)
-            rows = iter(_stream(builder, split, name))
+            try:
+                rows = iter(_stream(builder, split, name))
+            except StopIteration:  # how the library says that there is nothing
+                return
             while True:
                 try:
                     row = next(rows)
@@ -127,14 +130,13 @@ def read_rows(
         except (DatasetError, MissingExtraError):
             raise
         except UnicodeDecodeError as error:
-            local = place.files or _text_like(place.folder)
-            found = (broken_utf8(path) for path in local if path.suffix.lower() not in _COMPRESSED)
-            raise next(filter(None, found), None) or DatasetError(
-                f"{name}: {error}: expected UTF-8: {replace_hint()}"
+            raise _found_in(place, broken_utf8) or DatasetError(
+                f"{name}: {error}; expected UTF-8: {replace_hint()}"
             ) from error
         except Exception as error:
             # Readers raise what their libraries do: pyarrow's, pandas', tarfile's, httpx' errors.
-            raise _unreadable(place, name, error) from error
+            found = _found_in(place, broken_json)
+            raise found or _unreadable(place, name, error) from error
 
 
 def _builder(place: Place, config: str | None, errors: OnBroken) -> Any:
@@ -160,7 +162,8 @@ def _builder(place: Place, config: str | None, errors: OnBroken) -> Any:
             builder = datasets.load_dataset_builder(folder, config, **options)
     else:
         builder = datasets.load_dataset_builder(place.name, config)
-    readers = {cls.__module__.split(".")[-1] for cls in type(builder).__mro__[:-1]}
+    modules = [cls.__module__ for cls in type(builder).__mro__]
+    readers = {name.split(".")[-1] for name in modules if ".packaged_modules." in name}
     if not readers & _READERS:
         raise DatasetError(
             f"{place.name} is in a format that is not read here ({', '.join(sorted(readers))}); "
@@ -171,7 +174,7 @@ def _builder(place: Place, config: str | None, errors: OnBroken) -> Any:
 
 def _stream(builder: Any, split: str, name: str) -> Any:
     try:
-        return builder.as_streaming_dataset(split=split).decode(False)
+        found = builder.as_streaming_dataset(split=split)
     except ValueError as error:
         if "Bad split" not in str(error):
             raise
@@ -179,6 +182,23 @@ def _stream(builder: Any, split: str, name: str) -> Any:
         raise DatasetError(
             f"{name} has no split {split!r}; it has {there}: --split NAME"
         ) from error
+    return found if found.features is None else found.cast(_undecoded(found.features))
+
+
+def _undecoded(feature: Any) -> Any:
+    """The same columns, in which pictures and sounds stay the bytes or the path that they are."""
+    import datasets
+
+    if isinstance(feature, datasets.Features):
+        return datasets.Features({name: _undecoded(one) for name, one in feature.items()})
+    if isinstance(feature, dict):
+        return {name: _undecoded(one) for name, one in feature.items()}
+    if isinstance(feature, datasets.List | datasets.LargeList):
+        return type(feature)(_undecoded(feature.feature))
+    if getattr(feature, "decode", False) and not isinstance(feature, datasets.Json):
+        feature = copy.copy(feature)
+        feature.decode = False
+    return feature
 
 
 def _kind_of_folder(folder: Path) -> tuple[str, Path]:
@@ -221,9 +241,14 @@ def _options(kind: str, example: Path, errors: OnBroken) -> dict[str, Any]:
     return {"sep": separator, **exact, **encoding}
 
 
-def _text_like(folder: Path | None) -> list[Path]:
-    found = [] if folder is None else sorted(path for path in folder.rglob("*") if path.is_file())
-    return [path for path in found if kind_of(path) in ("json", "csv", "text")]
+def _found_in(place: Place, check: Callable[[Path], DatasetError | None]) -> DatasetError | None:
+    """What is wrong with the first local file that is not right."""
+    files = place.files
+    if place.folder is not None and not files:
+        files = tuple(sorted(path for path in place.folder.rglob("*") if path.is_file()))
+    plain = (path for path in files if kind_of(path) in ("json", "csv", "text"))
+    found = (check(path) for path in plain if path.suffix.lower() not in _COMPRESSED)
+    return next(filter(None, found), None)
 
 
 def _no_reader(path: Path) -> str:

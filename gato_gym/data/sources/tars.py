@@ -10,6 +10,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from typing import IO, Any
 
+from gato_gym.errors import DatasetError
+
 PICTURES = ("jpg", "jpeg", "png", "webp", "gif", "bmp", "tif", "tiff", "ppm")
 WORDS = ("json", "txt", "text", "transcript", "cls", "cap", "caption")
 
@@ -27,7 +29,15 @@ def safe_tars(builder: Any) -> Any:
 
         @classmethod
         def _get_pipeline_from_tar(cls, tar_path: str, tar_iterator: Any) -> Any:
-            return super()._get_pipeline_from_tar(tar_path, _Allowed(tar_iterator))
+            examples = super()._get_pipeline_from_tar(tar_path, _Allowed(tar_iterator))
+            first = next(examples, None)
+            if first is None:
+                raise DatasetError(
+                    f"{tar_path} holds nothing that is read here; expected pictures "
+                    f"({', '.join(PICTURES)}) and words ({', '.join(WORDS)})"
+                )
+            yield first
+            yield from examples
 
     return SafeTars(
         cache_dir=builder._cache_dir_root,

@@ -9,6 +9,7 @@ of surrogate pairs, are an error or, on request, U+FFFD.
 from __future__ import annotations
 
 import codecs
+import json
 import re
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -129,3 +130,22 @@ def broken_utf8(path: Path) -> DatasetError | None:
             in_line += len(raw)
             if raw.endswith(b"\n"):
                 line, in_line = line + 1, 0
+
+
+def broken_json(path: Path) -> DatasetError | None:
+    """The error about the first line of a .jsonl file that is no JSON; None for another file."""
+    if path.suffix.lower() not in (".jsonl", ".ndjson"):
+        return None
+    with open(path, encoding="utf-8-sig", errors="replace") as file:
+        for number, line in enumerate(file, 1):
+            where = f"{str(path)!r}, line {number}"
+            try:
+                value = json.loads(line) if line.strip() else None
+            except (ValueError, RecursionError) as error:
+                return DatasetError(f"{where} is no JSON ({error}); expected an object in a line")
+            if _SURROGATE.search(json.dumps(value, ensure_ascii=False)):
+                return DatasetError(
+                    f"{where} has half of a surrogate pair (\\ud800 to \\udfff); expected whole "
+                    "letters: write U+FFFD (\\ufffd) there"
+                )
+    return None
