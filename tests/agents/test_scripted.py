@@ -30,6 +30,7 @@ PLAYED = {
     "planner/toy_text": "Taxi-v4",
     "scripted/apples": "gato_gym/OrderOfApples-v0",
     "scripted/fetch": "FetchPush-v4",
+    "scripted/language": "text/dialogue",
     "scripted/meta_world": "Meta-World/reach-v3",
     "scripted/point_maze": "PointMaze_UMaze-v3",
     "scripted/popgym": "popgym-CountRecallEasy-v0",
@@ -72,7 +73,8 @@ def test_every_scripted_expert_is_played_below():
     assert all(scripted_for(task) == expert for expert, task in PLAYED.items())
 
 
-@pytest.mark.parametrize("expert", sorted(PLAYED))
+# There is no random action among words: a language task goes on whatever is said.
+@pytest.mark.parametrize("expert", sorted(PLAYED.keys() - {"scripted/language"}))
 def test_goes_on_from_where_noise_leads(expert):
     env = envs.make(PLAYED[expert])
     agent = NoisyExpert(load_expert(expert), 0.3, seed=0)
