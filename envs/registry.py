@@ -71,9 +71,9 @@ def registered(task: str) -> TaskSpec | None:
 
 
 def domain_of(task: str) -> str:
-    """The catalogue's domain of a task, "other" where it has none."""
+    """The catalogue's domain of a task; of one that it does not have "other", of words "text"."""
     spec = registered(task)
-    return spec.domain if spec else "other"
+    return spec.domain if spec else "text" if task.startswith("text/") else "other"
 
 
 def tasks(domain: str | None = None, *, available: bool = True) -> tuple[TaskSpec, ...]:

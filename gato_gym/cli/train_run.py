@@ -19,6 +19,7 @@ from gato_gym.cli.watch import Watch
 from gato_gym.config import TrainConfig
 from gato_gym.data.corpus import Corpus
 from gato_gym.data.mixture import Mixture
+from gato_gym.data.sources.spec import FAMILY, corpus_spec, is_data_task
 from gato_gym.data.windows import WindowSource
 from gato_gym.envs.registry import named_by_data
 from gato_gym.errors import GatoGymError, TrainingError
@@ -30,9 +31,22 @@ from gato_gym.training.interrupt import Interrupts
 from gato_gym.training.progress import StepLog
 from gato_gym.training.sinks import Sink, TensorBoard, WeightsAndBiases
 from gato_gym.training.trainer import Trainer
+from gato_gym.types import TaskSpec
 
 if TYPE_CHECKING:
     from gato_gym.cli.train import Options
+
+
+def spec_in(corpus: Corpus, task: str) -> TaskSpec:
+    """The spec of a task of a corpus: of an environment, or read off the episodes of a data set.
+
+    Raises:
+        UnknownTaskError, MissingExtraError: see `envs.task_spec`.
+        DatasetError: see `corpus_spec`.
+    """
+    if is_data_task(task):
+        return corpus_spec(corpus.episodes(task))
+    return envs.task_spec(named_by_data(task))
 
 
 class TrainingRun:
@@ -65,8 +79,9 @@ class TrainingRun:
         if options.threads is not None:
             torch.set_num_threads(options.threads)
         self.options, self.start, self.ranks = options, start, ranks
-        self.specs = {task: envs.task_spec(named_by_data(task)) for task in mixture.shares}
-        played = rollout_tasks(list(self.specs), options.eval_tasks) if options.eval_every else []
+        self.specs = {task: spec_in(corpus, task) for task in mixture.shares}
+        known = [task for task, spec in self.specs.items() if spec.family != FAMILY]
+        played = rollout_tasks(known, options.eval_tasks) if options.eval_every else []
         reads = start.asked or any(spec.has_text for spec in self.specs.values())
         shape, text = start.shape, start.text if reads else None
 

@@ -5,11 +5,17 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from gato_gym.data.manifest import EpisodeEntry
+from gato_gym.envs.registry import registered
 from gato_gym.envs.spaces import MOST_REPLY
 from gato_gym.errors import DatasetError
 from gato_gym.types import ActionSpec, ObservationSpec, TaskSpec
 
 DOMAIN, FAMILY, PREFIX = "text", "data", "text/"
+
+
+def is_data_task(task: str) -> bool:
+    """Whether an id is that of a task that a data set gave, and no environment's."""
+    return task.startswith(PREFIX) and registered(task) is None
 
 
 def corpus_spec(entries: Iterable[EpisodeEntry]) -> TaskSpec:
