@@ -15,14 +15,19 @@ PAGE = 640, 400
 _BACK, _INK, _DIM, _LINE = (24, 26, 32), (236, 238, 242), (150, 156, 170), (60, 64, 76)
 _RIGHT, _PART, _WRONG = (92, 200, 120), (240, 190, 80), (236, 96, 90)
 _SCALE, _EDGE = 4, 16
+_ROWS = 5  # lines of text beside a small picture
 
 
 class Told(NamedTuple):
-    """A pair that is done: the picture (64, 80, 3), the question or "", the words, the reward."""
+    """A pair that is done: the picture (64, 80, 3), the question or "", what was said about it.
+
+    `reference` is what the expert would have said.
+    """
 
     image: np.ndarray
     asked: str
     words: str
+    reference: str
     reward: float
 
 
@@ -65,16 +70,19 @@ def _draw_pair(
     page.paste(Image.fromarray(pair.image), (left, top))
     left += pair.image.shape[1] + 10
     colour = _RIGHT if pair.reward == 1 else _WRONG if pair.reward == 0 else _PART
-    size = 12
-    font = ImageFont.load_default(size)
-    lines = [(line, _DIM) for line in textwrap.wrap(pair.asked, 30)[:2]]
-    room = 4 - len(lines)
-    said = textwrap.wrap(pair.words, 30) or ["(nothing)"]
-    if len(said) > room:
-        said = [*said[: room - 1], said[room - 1][:27] + "..."]
-    for number, (line, ink) in enumerate([*lines, *((line, _INK) for line in said)]):
-        draw.text((left, top + number * (size + 3)), line, ink, font)
+    lines = [(line, _DIM) for line in _wrapped(pair.asked, 2)]
+    right = [(line, _RIGHT) for line in _wrapped(pair.reference, 2)] if pair.reward < 1 else []
+    said = _wrapped(pair.words or "(nothing)", _ROWS - len(lines) - len(right))
+    lines += [(line, _INK) for line in said] + right
+    font = ImageFont.load_default(11)
+    for number, (line, ink) in enumerate(lines):
+        draw.text((left, top - 2 + number * 13), line, ink, font)
     draw.rectangle((left - 7, top, left - 5, top + pair.image.shape[0] - 1), colour)
+
+
+def _wrapped(text: str, rows: int) -> list[str]:
+    lines = textwrap.wrap(text, 34)
+    return lines if len(lines) <= rows else [*lines[: rows - 1], lines[rows - 1][:30] + " ..."]
 
 
 def _scaled(image: np.ndarray, times: int) -> Image.Image:

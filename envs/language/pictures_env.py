@@ -16,6 +16,7 @@ from gymnasium import spaces
 from gato_gym.envs.language import sources as scene_sources
 from gato_gym.envs.language.picture_page import Told, draw_page
 from gato_gym.envs.language.scene import HEIGHT, WIDTH, Scene, SceneSource
+from gato_gym.envs.language.sources.held_out import held_out as is_held_out
 
 PAIRS = 5
 TRAINING_SEEDS = 10_000
@@ -119,7 +120,7 @@ class PicturesEnv(gym.Env[dict[str, Any], str], Generic[Task]):
         words = str(action)[: self.action_space.max_length]
         reward = self._reward(words, turn)
         info = {"success": reward == 1.0, **self._about(turn)}
-        self._told.append(Told(turn.image, self._asked(turn), words, reward))
+        self._told.append(Told(turn.image, self._asked(turn), words, self._words(turn), reward))
         terminated = len(self._told) == PAIRS
         if not terminated:
             turn = self._turn = self._draw(len(self._told))
@@ -186,7 +187,7 @@ class PicturesEnv(gym.Env[dict[str, Any], str], Generic[Task]):
         if self.shuffled:
             other = np.random.default_rng([self._episode, number, _OTHER_PICTURE])
             image = self._wrong_picture(scene, other)
-        return Turn(scene, image, _held_out(scene), task)
+        return Turn(scene, image, is_held_out(scene), task)
 
     def _scene(self, name: str, rng: np.random.Generator) -> Scene:
         if name not in self._loaded:
@@ -195,11 +196,6 @@ class PicturesEnv(gym.Env[dict[str, Any], str], Generic[Task]):
 
     def _is_wanted(self, scene: Scene) -> bool:
         if self.held_out is not None:
-            return _held_out(scene) == self.held_out
+            return is_held_out(scene) == self.held_out
         seed = self.np_random_seed
-        return seed < TRAINING_SEEDS or not _held_out(scene)
-
-
-def _held_out(scene: Scene) -> bool:
-    rule = getattr(scene_sources, "held_out", None)
-    return rule is not None and rule(scene)
+        return seed < TRAINING_SEEDS or not is_held_out(scene)
