@@ -29,7 +29,7 @@ def aside(things, clearly, axes=("left of", "above")):
 def blocks(rng):
     colours = rng.permutation(["red", "green", "blue"])
     x, y = rng.permutation([0.1, 0.3, 0.35, 0.5, 0.7, 0.9])[:3], rng.random(3)
-    high = rng.choice([1, 2, 2, 3])
+    high = int(rng.choice([1, 2, 3], p=[0.3, 0.5, 0.2]))
     for level in range(1, high):  # the first things are the tower, from the bottom up
         x[level], y[level] = x[0], y[0] - 0.1 * level
     things = [Thing(str(c), "block", *p) for c, *p in zip(colours, x, y, strict=True)]
