@@ -3,8 +3,9 @@
 A state is reached by random play: actions are held for a few steps, so that play gets somewhere.
 The ends of the first `STRETCHES` stretches of each of `PLAYS` plays are kept once they were played;
 a draw goes on from one of them. In boxing the boxers are then put at random places of the ring by
-writing into the RAM, since random play leaves the white one on the left. The addresses are those of the Atari Annotated RAM Interface (arXiv
-1906.08226); where on the screen they put a thing was measured on frames.
+writing into the RAM, since random play leaves the white one on the left. The addresses are those of
+the Atari Annotated RAM Interface (arXiv 1906.08226); where on the screen they put a thing was
+measured on frames.
 
 facts      "game"       its English name in lower case
            "ahead"      boxing: white, black or nobody, by the score; about equally frequent
@@ -50,8 +51,8 @@ FEWEST_STEPS = 4  # of a draw: the console needs some to show what was written i
 LONGEST_HOLD = 8  # steps that an action is held for
 
 SCREEN_HEIGHT, SCREEN_WIDTH = 210, 160
-# Of boxing, in the RAM's units, which are the screen's pixels: addresses of x and y of the white and
-# of the black boxer, the reach of both in the ring, the size of a body.
+# Of boxing, in the RAM's units, which are the screen's pixels: addresses of x and y of the white
+# and of the black boxer, the reach of both in the ring, the size of a body.
 _BOXERS = ((32, 34), (33, 35))
 _RING_X, _RING_Y, _BODY = (30, 87), (5, 87), (20, 48)
 CLEARLY = 0.08

@@ -7,8 +7,8 @@ on in other combinations.
 
 blocks  a tower of two: its top and bottom and the side of the third block; a tower of three: its
         order; no tower: the order of the blocks from left to right
-atari   boxing: the side that the white boxer is on, whether he is higher up, and who is ahead; other
-        games are not combinations of anything, and are never held out
+atari   boxing: the side that the white boxer is on, whether he is higher up, and who is ahead; the
+        other games are not combinations of anything, and are never held out
 grid    each unordered pair of objects; a scene with such a pair is held out
 """
 
