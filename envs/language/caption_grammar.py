@@ -123,7 +123,7 @@ GRAMMARS: dict[str, Callable[[Scene, np.random.Generator], str]] = {
 class _Blocks:
     """Names of blocks, or boxers, in the order of asking: "the red block", then "the blue one"."""
 
-    FORMS = (
+    FORMS: tuple[tuple[str, str], ...] = (
         ("the {} block", "the {} one"),
         ("the {} block", "the {} block"),
         ("a {} block", "a {} one"),

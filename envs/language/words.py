@@ -87,7 +87,7 @@ class Mark(NamedTuple):
 
 def pick(rng: np.random.Generator, choices: Sequence[_Any]) -> _Any:
     """One of them, all equally likely; at least one."""
-    return choices[rng.integers(len(choices))]
+    return choices[int(rng.integers(len(choices)))]
 
 
 def marks(text: str, kind: str = "", games: Collection[str] = ()) -> list[Mark]:
