@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import unicodedata
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -15,6 +14,7 @@ import torch
 from gato_gym.agents.demonstrations import Demonstrations
 from gato_gym.agents.role import Role, find_prompt
 from gato_gym.agents.utterance import Manner, speak
+from gato_gym.data.sources.texts import clean
 from gato_gym.errors import UnknownTaskError
 from gato_gym.models.decode import Decoder
 from gato_gym.models.stream import TokenStreams
@@ -220,8 +220,8 @@ def _leaves(spec: TaskSpec) -> tuple[int, int, int]:
 
 
 def readable(text: Any, role: Role | None = None) -> str:
-    """A text as the network reads it: control characters but tab and newline become spaces, and
-    of more than `LONGEST` letters only the first are looked at.
+    """A text as the network reads it, without control characters but tabs and newlines; of more
+    than `LONGEST` letters only the first are looked at.
 
     Args:
         text: of a user.
@@ -239,10 +239,10 @@ def readable(text: Any, role: Role | None = None) -> str:
             f"the text has half a character, {text[broken]!r}, at {broken}: it was read from bytes "
             'that are not UTF-8; bytes.decode("utf-8", errors="replace") mends it'
         )
-    start = _without_controls(start)
+    start = clean(start)
     if role is None:
         return start
-    if not text.strip():
+    if not start.strip():
         raise ValueError(f"the text is empty ({text!r}): say something")
     words = role.tokenizer.words
     assert words is not None
@@ -254,7 +254,3 @@ def readable(text: Any, role: Role | None = None) -> str:
         )
         return words.text.decode(tokens[: words.slot]).rstrip("\ufffd")
     return start
-
-
-def _without_controls(text: str) -> str:
-    return "".join(" " if unicodedata.category(c) == "Cc" and c not in "\t\n" else c for c in text)

@@ -38,7 +38,7 @@ class Speech:
     stream       return an iterator of pieces instead, whose join is the whole text; no piece ends
                  in half a letter
 
-    Texts may hold any characters; control characters but tab and newline are read as spaces. A text
+    Texts may hold any characters; control characters but tabs and newlines are left out. A text
     that is longer than the slot of its task is cut at its end, which is logged as a warning.
     """
 

@@ -21,6 +21,9 @@ VERBS = {
     "finetune": "adapt an agent to a task with few episodes, all weights or LoRA",
     "eval": "play a task and report return, confidence interval and normalised score",
     "record": "write a video of an agent",
+    "caption": "say what is in pictures, or answer a question about them",
+    "chat": "talk with an agent",
+    "tokenizer": "learn a text model from texts, or look at one",
     "bench": "measure speed against a reference in the same run",
 }
 
@@ -54,7 +57,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _usage() -> str:
-    lines = [f"  {verb:8}  {purpose}" for verb, purpose in VERBS.items()]
+    lines = [f"  {verb:9}  {purpose}" for verb, purpose in VERBS.items()]
     example = "example: gato-gym eval --task CartPole-v1 --episodes 50 --seed 7000 --json"
     more = "gato-gym VERB --help shows a verb's options and an example."
     return "\n".join(["usage: gato-gym VERB [OPTIONS]", "", *lines, "", more, example])

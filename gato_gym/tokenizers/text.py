@@ -6,7 +6,7 @@ The paper does not say which SentencePiece model it used; ours is BPE with ident
 from __future__ import annotations
 
 import io
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +15,12 @@ import sentencepiece
 from gato_gym.errors import CorruptCheckpointError
 
 SPACE_MARK = "\u2581"
+
+SMALLEST = 512
+"""Pieces of a text model, at least."""
+
+LONGEST_SENTENCE = 4192
+"""Bytes; longer ones are left out when a model is learned."""
 
 
 class TextTokenizer:
@@ -37,30 +43,63 @@ class TextTokenizer:
 
     @classmethod
     def train(
-        cls, sentences: Iterable[str], size: int, phrases: Sequence[str] = ()
+        cls,
+        sentences: Iterable[str],
+        size: int,
+        phrases: Sequence[str] = (),
+        most: int | None = None,
     ) -> TextTokenizer:
         """Fit at most `size` pieces (512 or more: 256 are bytes) to the sentences.
 
         Args:
-            sentences: what the pieces are learned from.
+            sentences: what the pieces are learned from; those of more than `LONGEST_SENTENCE` bytes
+                are left out.
             size: counts the bytes and the phrases too.
             phrases: become one piece each, wherever they stand; all others lie inside of a word.
+            most: of more sentences so many, above 100, are drawn while they are read, the same ones
+                each time; only these are in memory.
+
+        Raises:
+            ValueError: there are no sentences, or the size is impossible; and what the sentences
+                raise when they are read.
         """
-        target = io.BytesIO()
-        sentencepiece.SentencePieceTrainer.train(
-            sentence_iterator=iter(sentences),
-            model_writer=target,
-            vocab_size=size,
-            model_type="bpe",
-            byte_fallback=True,
-            hard_vocab_limit=False,
-            normalization_rule_name="identity",
-            remove_extra_whitespaces=False,
-            add_dummy_prefix=False,
-            allow_whitespace_only_pieces=True,
-            user_defined_symbols=[phrase.replace(" ", SPACE_MARK) for phrase in phrases],
-            minloglevel=2,
+        if size < SMALLEST:
+            raise ValueError(
+                f"a text model of {size} pieces has no room for words: expected {SMALLEST} or "
+                "more, of which 256 are bytes"
+            )
+        if most is not None and most <= 100:
+            raise ValueError(f"{most} drawn sentences are too few, expected more than 100")
+        target, errors = io.BytesIO(), list[BaseException]()
+        drawn = (
+            {} if most is None else {"input_sentence_size": most, "shuffle_input_sentence": True}
         )
+        try:
+            sentencepiece.SentencePieceTrainer.train(
+                sentence_iterator=_told(sentences, errors),
+                model_writer=target,
+                vocab_size=size,
+                model_type="bpe",
+                byte_fallback=True,
+                hard_vocab_limit=False,
+                normalization_rule_name="identity",
+                remove_extra_whitespaces=False,
+                add_dummy_prefix=False,
+                allow_whitespace_only_pieces=True,
+                user_defined_symbols=[phrase.replace(" ", SPACE_MARK) for phrase in phrases],
+                max_sentence_length=LONGEST_SENTENCE,
+                minloglevel=2,
+                **drawn,
+            )
+        except RuntimeError as error:
+            if errors:
+                raise errors[0] from None
+            if "sentences_.empty()" in str(error):
+                raise ValueError(
+                    "there is nothing to learn a text model from: all sentences are empty, or "
+                    f"longer than {LONGEST_SENTENCE} bytes"
+                ) from error
+            raise ValueError(f"SentencePiece makes no model of these sentences: {error}") from error
         return cls(target.getvalue())
 
     @property
@@ -93,9 +132,27 @@ class TextTokenizer:
             ] + part
         return np.asarray(first, np.int32)
 
+    def piece(self, number: int) -> str:
+        """What an id stands for, with U+2581 for a space, and e.g. <0x0A> for a byte.
+
+        Raises:
+            IndexError: there is no such id.
+        """
+        piece: str = self._processor.id_to_piece(number)
+        return piece
+
     def decode(self, ids: Iterable[int]) -> str:
         """The string; inverse of `encode`."""
         return self._processor.decode([int(i) for i in ids])
 
     def __reduce__(self) -> tuple[type, tuple[bytes]]:
         return TextTokenizer, (self.model,)
+
+
+def _told(sentences: Iterable[str], errors: list[BaseException]) -> Iterator[str]:
+    """The sentences; what reading them raises is kept, for the trainer turns it into its own."""
+    try:
+        yield from sentences
+    except (Exception, KeyboardInterrupt) as error:
+        errors.append(error)
+        raise

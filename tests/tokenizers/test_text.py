@@ -65,6 +65,46 @@ def test_training_is_deterministic(text):
     assert TextTokenizer.train(SENTENCES * 20, 512).model == text.model
 
 
+def test_of_many_sentences_the_same_are_drawn(text):
+    many = [f"{word} {number}" for number in range(300) for word in ("left", "right", "block")]
+    models = [TextTokenizer.train(many, 512, most=most).model for most in (150, 150, 2000)]
+    assert models[0] == models[1] != models[2]
+
+
+def test_sentences_that_cannot_be_read_raise_what_they_raise():
+    def broken(error):
+        yield "go left"
+        raise error
+
+    for error in (KeyError("told"), KeyboardInterrupt()):
+        with pytest.raises(type(error)) as caught:
+            TextTokenizer.train(broken(error), 512)
+        assert caught.value is error
+
+
+@pytest.mark.parametrize(
+    "sentences, options, told",
+    [
+        ([], {}, "nothing to learn a text model from"),
+        (["", ""], {}, "nothing to learn"),
+        (["x" * 5000], {}, "longer than 4192 bytes"),
+        (["go"], {"size": 511}, "511 pieces has no room for words: expected 512"),
+        (["go"], {"most": 100}, "100 drawn sentences are too few"),
+    ],
+)
+def test_what_no_model_can_be_learned_from(sentences, options, told):
+    with pytest.raises(ValueError, match=told):
+        TextTokenizer.train(sentences, **{"size": 512} | options)
+
+
+def test_pieces_join_to_the_text(text):
+    pieces = [text.piece(int(i)) for i in text.encode("go left")]
+    assert "".join(pieces).replace("\u2581", " ") == "go left"
+    assert text.piece(text.end) == "</s>"
+    with pytest.raises(IndexError):
+        text.piece(text.size)
+
+
 @pytest.mark.parametrize(
     "damage", [lambda m: b"", lambda m: b"no model", lambda m: m[: len(m) // 2]]
 )
