@@ -20,6 +20,7 @@ from __future__ import annotations
 import io
 import math
 import re
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -140,13 +141,11 @@ def _opened(file: IO[bytes], name: str) -> Iterator[Image.Image]:
     if not start:
         raise InvalidObservationError(f"{name} is empty, expected a picture: copy it again")
     try:
-        # Image.open refuses large pictures, but this format can be decoded at a lower resolution.
-        if start.startswith(b"\xff\xd8\xff"):
-            image: Image.Image = _Jpeg(file)
-        else:
-            Image.init()  # what this build of Pillow can read
-            image = Image.open(file, formats=[name for name in _FORMATS if name in Image.OPEN])
-    except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
+        # Warnings are about damaged notes, which do no harm, and about sizes, which are checked.
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            image = _undecoded(file, start)
+    except Image.DecompressionBombError as error:
         count = re.search(r"\d+", str(error))
         _too_large(name, f"{int(count[0]):,} pixels" if count else str(error), error)
     except Exception as error:
@@ -157,6 +156,14 @@ def _opened(file: IO[bytes], name: str) -> Iterator[Image.Image]:
         ) from error
     with image:
         yield image
+
+
+def _undecoded(file: IO[bytes], start: bytes) -> Image.Image:
+    # Image.open refuses large pictures, but a JPEG can be decoded at a lower resolution.
+    if start.startswith(b"\xff\xd8\xff"):
+        return _Jpeg(file)
+    Image.init()
+    return Image.open(file, formats=[name for name in _FORMATS if name in Image.OPEN])
 
 
 def _too_large(name: str, found: str, error: BaseException | None = None) -> NoReturn:
@@ -205,7 +212,9 @@ def _inner(shape: tuple[int, int], size: tuple[int, int]) -> tuple[int, int]:
 
 def _orientation(image: Image.Image) -> int:
     try:
-        return int(image.getexif().get(_ORIENTATION, 1))
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            return int(image.getexif().get(_ORIENTATION, 1))
     except Exception:  # damaged notes about a picture are no damage to it
         return 1
 

@@ -11,9 +11,11 @@ import contextlib
 import copy
 import csv
 import glob
+import tempfile
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -114,9 +116,10 @@ def read_rows(
     """
     name = place.name if place.folder is None else str(place.folder)
     name = str(place.files[0]) if len(place.files) == 1 else name
-    with _quiet():
+    # Rows are streamed: all that the library would leave in its cache are the locks of it.
+    with _quiet(), tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as cache:
         try:
-            builder = _builder(place, config, errors)
+            builder = _builder(place, config, errors, cache)
             try:
                 rows = iter(_stream(builder, split, name))
             except StopIteration:  # how the library says that there is nothing
@@ -139,29 +142,29 @@ def read_rows(
             raise found or _unreadable(place, name, error) from error
 
 
-def _builder(place: Place, config: str | None, errors: OnBroken) -> Any:
+def _builder(place: Place, config: str | None, errors: OnBroken, cache: str) -> Any:
     """The library's reader of a place; nothing has been read but names of files."""
-    datasets = _require_datasets()
     from gato_gym.data.sources.tars import safe_tars
 
+    load = partial(_require_datasets().load_dataset_builder, cache_dir=cache)
     if place.files:
         kind = kind_of(place.files[0])
         if kind is None or kind == "text":
             raise DatasetError(_no_reader(place.files[0]))
         files = [glob.escape(str(path.resolve())) for path in place.files]
         options = _options(kind, place.files[0], errors)
-        builder = datasets.load_dataset_builder(kind, data_files=files, **options)
+        builder = load(kind, data_files=files, **options)
     elif place.folder is not None:
         kind, example = _kind_of_folder(place.folder)
         options = _options(kind, example, errors)
         if kind == "imagefolder":
             folder = str(place.folder.resolve())
-            builder = datasets.load_dataset_builder(kind, data_dir=folder, drop_labels=True)
+            builder = load(kind, data_dir=folder, drop_labels=True)
         else:
             folder = str(place.folder.resolve())
-            builder = datasets.load_dataset_builder(folder, config, **options)
+            builder = load(folder, config, **options)
     else:
-        builder = datasets.load_dataset_builder(place.name, config)
+        builder = load(place.name, config)
     modules = [cls.__module__ for cls in type(builder).__mro__]
     readers = {name.split(".")[-1] for name in modules if ".packaged_modules." in name}
     if not readers & _READERS:

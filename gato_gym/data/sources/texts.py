@@ -19,8 +19,9 @@ from gato_gym.errors import DatasetError
 
 OnBroken = Literal["strict", "replace"]
 
-MOST_LETTERS = 640
-"""Of a passage: English of so many letters fits into an action that is text (256 tokens)."""
+MOST_LETTERS = 400
+"""Of a passage: with any text model, English of so many letters fits into an action that is text.
+What does not fit is lost to training, and a passage more costs but two tokens."""
 
 _CONTROL = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f]+")
 _SURROGATE = re.compile("[\ud800-\udfff]")
@@ -78,7 +79,7 @@ def passages(blocks: Iterable[str], most: int = MOST_LETTERS) -> Iterator[str]:
 def _cut(text: str, start: int, most: int) -> int:
     """Where a passage that begins at `start` ends; there are more than `most` letters."""
     for border, earliest in ((_SENTENCE, start + most // 2), (_WORD, start)):
-        ends = [m.end() for m in border.finditer(text, start, start + most) if m.end() > earliest]
+        ends = [match.end() for match in border.finditer(text, earliest, start + most)]
         if ends:
             return ends[-1]
     return start + most
