@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 from gato_gym.envs.block_stacking import register_block_stacking
+from gato_gym.envs.families.minigrid import register_pictured
 from gato_gym.envs.language import register_language
 from gato_gym.envs.order_of_apples import register_order_of_apples
 
@@ -15,3 +16,4 @@ def register_all() -> None:
     register_block_stacking()
     register_order_of_apples()
     register_language()
+    register_pictured()

@@ -268,7 +268,8 @@ def with_action():
 
 
 @pytest.mark.parametrize(
-    "space", [spaces.Box(-np.inf, np.inf, (2,)), spaces.Discrete(1025), spaces.Text(3)]
+    "space",
+    [spaces.Box(-np.inf, np.inf, (2,)), spaces.Discrete(1025), spaces.Sequence(spaces.Discrete(3))],
 )
 def test_unsupported_action_space(with_action, space):
     with pytest.raises(UnsupportedSpaceError, match="action space"):
