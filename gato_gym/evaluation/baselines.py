@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 from gato_gym import envs
@@ -65,6 +65,34 @@ class FrequentReply:
         leaves = flatten_observation(obs).values()
         words = tuple(value for value in leaves if isinstance(value, str))
         return self._by_words.get(words, self._usual)
+
+
+class Recital:
+    """Says prepared replies, to be judged by an environment.
+
+    Args:
+        replies: of each episode and step, in the order in which they are played.
+    """
+
+    id = "recital"
+
+    def __init__(self, replies: Iterable[Iterable[str]]) -> None:
+        self._episodes = iter(replies)
+        self._replies: Iterator[str] = iter(())
+
+    def reset(self, env: Any) -> None:
+        """Turn to the next episode."""
+        self._replies = iter(next(self._episodes))
+
+    def act(self, obs: Any, deterministic: bool = True) -> str:
+        """Its next reply."""
+        return next(self._replies)
+
+
+def dialogue_of(episode: Episode) -> list[tuple[str, str]]:
+    """What is said and what is replied in each step of an episode of one text."""
+    (texts,) = episode.observations.values()
+    return list(zip(texts[:-1].tolist(), episode.actions.tolist(), strict=True))
 
 
 def _first(counts: Counter[str]) -> str:

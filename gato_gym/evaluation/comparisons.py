@@ -3,9 +3,10 @@
 A control is the same task, the same seeds, and one source of information taken away. What an agent
 loses there it owed to that source.
 
-    shuffled_image  text/captioning with the picture of another scene
-    question_only   text/vqa with a blank picture
-    shuffled_text   tasks that observe text and act in numbers, with the text of another episode
+    shuffled_image     text/captioning with the picture of another scene
+    question_only      text/vqa with a blank picture
+    shuffled_question  text/dialogue with what users of other dialogues say
+    shuffled_text      tasks that observe text and act in numbers, with the text of another episode
 """
 
 from __future__ import annotations
@@ -18,18 +19,26 @@ from typing import Any, Protocol
 import gymnasium
 
 from gato_gym import envs
-from gato_gym.evaluation.baselines import FrequentReply, expert_episodes
+from gato_gym.agents import Agent
+from gato_gym.errors import MissingExtraError
+from gato_gym.evaluation.baselines import FrequentReply, Recital, dialogue_of, expert_episodes
 from gato_gym.evaluation.controls import make_shuffled
+from gato_gym.evaluation.ngram import ngram_baseline
 from gato_gym.evaluation.perplexity import perplexity
 from gato_gym.evaluation.rollout import Observer
 from gato_gym.evaluation.scores import Score, evaluate
 from gato_gym.tokenizers.default_text import default_text
 from gato_gym.types import Episode, TaskSpec
 
-PICTURE_CONTROLS = {"text/captioning": "shuffled_image", "text/vqa": "question_only"}
+CONTROLS = {
+    "text/captioning": "shuffled_image",
+    "text/vqa": "question_only",
+    "text/dialogue": "shuffled_question",
+}
+"""Of tasks that make it themselves: `make(task, shuffled=True)`."""
 SHUFFLED_TEXT = "shuffled_text"
 
-PICTURE_EPISODES, OTHER_EPISODES = 100, 1000
+PICTURE_EPISODES, OTHER_EPISODES = 100, 2000
 """Of experts, that baselines learn from: drawing a picture takes long."""
 NGRAM_TASKS = ("text/dialogue",)
 NGRAM_ORDER = 4
@@ -53,7 +62,7 @@ Watch = Callable[[str, int], AbstractContextManager[Observer]]
 def control_of(spec: TaskSpec) -> str | None:
     """The name of a task's control, None where it has none."""
     if spec.speaks:
-        return PICTURE_CONTROLS.get(spec.id)
+        return CONTROLS.get(spec.id)
     return SHUFFLED_TEXT if spec.has_text else None
 
 
@@ -138,12 +147,22 @@ def _baselines(
 ) -> dict[str, Any]:
     draws = any(leaf.kind == "image" for leaf in spec.observations)
     learned = expert_episodes(score.task, PICTURE_EPISODES if draws else OTHER_EPISODES)
-    frequent = evaluate(
-        score.task, FrequentReply(learned), episodes=score.episodes, seed=score.seed
-    )
-    found: dict[str, Any] = {"most_frequent_reply": _accuracy(frequent)}
-    if score.task in NGRAM_TASKS:
-        from gato_gym.evaluation.ngram import ngram_baseline
 
-        found["ngram"] = ngram_baseline(learned, said, model.text or default_text(), NGRAM_ORDER)
+    def play(agent: Agent) -> dict[str, Any]:
+        return _accuracy(evaluate(score.task, agent, episodes=score.episodes, seed=score.seed))
+
+    found = {"most_frequent_reply": play(FrequentReply(learned))}
+    if score.task in NGRAM_TASKS:
+        test = sorted(said, key=lambda episode: episode.seed)
+        try:
+            counted = ngram_baseline(
+                map(dialogue_of, learned),
+                map(dialogue_of, test),
+                model.text or default_text(),
+                NGRAM_ORDER,
+            )
+        except MissingExtraError:
+            return found  # `text_metrics` has told why
+        own = {"perplexity": counted.perplexity, "tokens": counted.tokens, "order": NGRAM_ORDER}
+        found["ngram"] = play(Recital(counted.replies)) | own
     return found
