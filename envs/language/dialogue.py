@@ -107,7 +107,7 @@ class DialogueEnv(gymnasium.Env):
             raise RuntimeError("the conversation is over: call reset()")
         right = is_right(action, turn)
         self._now += 1
-        self._said.append(Utterance(action, right))
+        self._said.append(Utterance(action[:MOST_REPLIED], right))
         over = self._now == len(self.turns)
         if not over:
             self._said.append(Utterance(self._asked[self._now]))

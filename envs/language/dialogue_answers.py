@@ -57,8 +57,8 @@ def _holds(words: str, keys: Keys) -> bool:
 def answer(kind: Kind, subject: Subject) -> Answer:
     """The answer to a question of this kind about this subject.
 
-    It is mistaken for that about another subject; where there is none, for that to another question
-    of the topic. What some phrase of the right answer holds is no mistake.
+    It is mistaken for the one about another subject, or to a question of the topic that has no
+    subject. What some phrase of the right answer holds is no mistake.
     """
     phrases = [plain_words(words) for reply in kind.replies for words in fillings(reply, subject)]
     return Answer(
@@ -81,10 +81,11 @@ def _keys(kind: Kind, subject: Subject) -> Keys:
 
 
 def _mistakes(kind: Kind, subject: Subject) -> list[Keys]:
-    if len(kind.subjects) > 1:
-        return [_keys(kind, other) for other in kind.subjects if other is not subject]
     return [
-        _keys(other, other.subjects[0])
-        for other in grammar().values()
-        if other.topic == kind.topic and len(other.subjects) == 1 and other is not kind
+        *(_keys(kind, other) for other in kind.subjects if other is not subject),
+        *(
+            _keys(other, other.subjects[0])
+            for other in grammar().values()
+            if other.topic == kind.topic and len(other.subjects) == 1 and other is not kind
+        ),
     ]
