@@ -63,7 +63,7 @@ def choose(form: Form, row: Row, named: Mapping[str, str], name: str) -> dict[st
         set(named) & {*PAIRS, *_MAY} or ("messages" not in named and not _fits(_MESSAGES, there))
     ):
         parts = dict(PAIRS)
-    allowed = {*parts, *(_MAY if "prompt" in parts else ()), *NEEDED[form]}
+    allowed = [*NEEDED[form], *({**PAIRS, **_MAY} if form == "chat" else ())]
     for part, column in named.items():
         if part not in allowed:
             raise DatasetError(

@@ -20,8 +20,8 @@ from gato_gym.errors import DatasetError
 OnBroken = Literal["strict", "replace"]
 
 MOST_LETTERS = 400
-"""Of a passage: with any text model, English of so many letters fits into an action that is text.
-What does not fit is lost to training, and a passage more costs but two tokens."""
+"""Of a passage: English of so many letters fits into an action that is text (256 tokens), with a
+small text model that has learned from English. What does not fit is lost to training."""
 
 _CONTROL = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f]+")
 _SURROGATE = re.compile("[\ud800-\udfff]")
