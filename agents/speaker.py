@@ -140,7 +140,8 @@ class Speaker:
             if item.kind == "image":
                 from gato_gym.envs.pictures import read_picture
 
-                observation[item.key] = read_picture(picture, item.shape[:2])
+                size = item.shape[0], item.shape[1]
+                observation[item.key] = read_picture(picture, size)
             else:
                 observation[item.key] = readable(text, role)
         return role.read(observation, 0)

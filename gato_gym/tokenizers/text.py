@@ -8,6 +8,7 @@ from __future__ import annotations
 import io
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import sentencepiece
@@ -71,9 +72,9 @@ class TextTokenizer:
         if most is not None and most <= 100:
             raise ValueError(f"{most} drawn sentences are too few, expected more than 100")
         target, errors = io.BytesIO(), list[BaseException]()
-        drawn = (
-            {} if most is None else {"input_sentence_size": most, "shuffle_input_sentence": True}
-        )
+        drawn: dict[str, Any] = {}
+        if most is not None:
+            drawn = {"input_sentence_size": most, "shuffle_input_sentence": True}
         try:
             sentencepiece.SentencePieceTrainer.train(
                 sentence_iterator=_told(sentences, errors),
