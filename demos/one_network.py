@@ -1,10 +1,10 @@
 """One checkpoint, loaded once: it captions, answers, chats, follows instructions, plays and stacks.
 
     python demos/one_network.py
-    python demos/one_network.py --images photo.jpg drawing.png --out one_network
+    python demos/one_network.py --images photo.jpg drawing.png --out videos
 
-Writes one page, index.html in --out: pictures and videos are inside of it, nothing is loaded from
-elsewhere. Beside every answer stands the truth that the simulator tells. What is shown is not
+Writes one page, one_network.html in --out: pictures and videos are inside of it, nothing is loaded
+from elsewhere. Beside every answer stands the truth that the simulator tells. What is shown is not
 chosen: it is what comes first from --seed on, which training never saw. Needs neither a display nor
 GL.
 """
@@ -46,7 +46,7 @@ def pictures(
 ) -> Iterator[tuple[str, dict[str, Any]]]:
     """The first pictures of every source with what the agent says about them, (source, pair)."""
     env = envs.make(task)
-    shown: dict[str, int] = {}
+    shown = dict.fromkeys(env.unwrapped.sources, 0)  # type: ignore[attr-defined]  # of our own
     try:
         for number in range(MOST_EPISODES):
             obs, _ = env.reset(seed=seed + number)
@@ -58,14 +58,15 @@ def pictures(
                     if question
                     else agent.caption(obs["image"])
                 )
-                before, truth = obs["image"], env.unwrapped.reference
+                before = obs["image"]
                 obs, reward, terminated, truncated, info = env.step(words)
-                done, source = terminated or truncated, str(info.get("source", ""))
-                shown[source] = shown.get(source, 0) + 1
+                done, source = terminated or truncated, info["source"]
+                shown[source] += 1
                 if shown[source] <= each:
                     pair = {"image": png(before), "question": question, "words": words}
-                    yield source, pair | {"truth": truth, "mark": mark(float(reward))}
-            if min(shown.values()) >= each and number >= 1:
+                    pair |= {"truth": info["reference"], "mark": mark(float(reward))}
+                    yield source, pair
+            if min(shown.values()) >= each:
                 return
     finally:
         env.close()
@@ -83,15 +84,14 @@ def conversation(agent: GatoAgent, seed: int) -> list[dict[str, Any]]:
         obs, _ = env.reset(seed=seed)
         done = False
         while not done:
-            said, truth = str(obs["text"]), env.unwrapped.reference
+            said = str(obs["text"])
             messages.append({"role": "user", "content": said})
             reply = agent.chat(messages)
             messages.append({"role": "assistant", "content": reply})
-            obs, reward, terminated, truncated, _ = env.step(reply)
+            obs, reward, terminated, truncated, info = env.step(reply)
             done = terminated or truncated
-            turns.append(
-                {"said": said, "words": reply, "truth": truth, "mark": mark(float(reward))}
-            )
+            told = {"truth": info["reference"], "mark": mark(float(reward))}
+            turns.append({"said": said, "words": reply} | told)
     finally:
         env.close()
     return turns
@@ -194,16 +194,16 @@ def show(agent: GatoAgent, options: argparse.Namespace) -> dict[str, Any]:
         **dict.fromkeys(("captions", "own", "answers", "turns", "followed", "played"), ()),
     }
     if CAPTION in agent.specs:
-        page["captions"] = told(
+        page["captions"] = count_right(
             "captions", by_source(pictures(agent, CAPTION, options.seed, options.pictures))
         )
         page["own"] = own_pictures(agent, options.images)
     if ANSWER in agent.specs:
-        page["answers"] = told(
+        page["answers"] = count_right(
             "answers", by_source(pictures(agent, ANSWER, options.seed, options.pictures))
         )
     if CHAT in agent.specs:
-        page["turns"] = told("replies", conversation(agent, options.seed))
+        page["turns"] = count_right("replies", conversation(agent, options.seed))
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary)
         told_what = instructed(list(agent.specs.values()))
@@ -215,7 +215,7 @@ def show(agent: GatoAgent, options: argparse.Namespace) -> dict[str, Any]:
     return page
 
 
-def told(what: str, items: list[dict[str, Any]]) -> list[dict[str, Any]]:
+def count_right(what: str, items: list[dict[str, Any]]) -> list[dict[str, Any]]:
     """Says in the terminal how many of some items are right; returns them."""
     right = sum(item["mark"]["look"] == "right" for item in items)
     print(f"{right} of {len(items)} {what} are right", flush=True)
@@ -228,8 +228,8 @@ def write(page: dict[str, Any], out: Path) -> Path:
         autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
     text = environment.from_string(TEMPLATE.read_text(encoding="utf-8")).render(page)
-    path = out / "index.html"
-    part = path.with_name(".index.html.part")
+    path = out / TEMPLATE.name
+    part = path.with_name(f".{path.name}.part")
     part.write_text(text, encoding="utf-8")
     os.replace(part, path)
     return path
@@ -241,7 +241,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--checkpoint", help="folder or Hub id; default is the bundled agent")
-    parser.add_argument("--out", type=Path, default=Path("one_network"), help="folder")
+    parser.add_argument("--out", type=Path, default=Path("videos"), help="folder")
     parser.add_argument("--images", type=Path, nargs="+", default=[], help="your own pictures")
     parser.add_argument("--seed", type=int, default=7000, help="of the first episode of each task")
     parser.add_argument("--pictures", type=int, default=2, help="of each source, for each part")

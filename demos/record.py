@@ -22,6 +22,7 @@ os.environ.setdefault("PYGAME_HIDE_SUPPORT_PROMPT", "1")
 from gato_gym import GatoAgent
 from gato_gym.errors import GatoGymError, UnknownTaskError
 from gato_gym.evaluation.batched import TOGETHER
+from gato_gym.evaluation.language import READING_FPS
 from gato_gym.evaluation.observers import PerEpisode
 from gato_gym.evaluation.progress import ProgressBar
 from gato_gym.evaluation.scores import Score, evaluate
@@ -42,7 +43,8 @@ def record(
     rows, scores = {}, []
     for number, task in enumerate(tasks, 1):
         print(f"[{number}/{len(tasks)}] {task}", flush=True)
-        video = VideoObserver(out / f"{slug(task)}.mp4")
+        fps = READING_FPS if agent.specs[task].speaks else None
+        video = VideoObserver(out / f"{slug(task)}.mp4", fps=fps)
         first = PerEpisode(lambda env, begun, video=video: video if begun == seed else None)
         with video, ProgressBar(task, episodes) as bar:
             score = evaluate(
@@ -66,14 +68,19 @@ def record(
 
 
 def table(scores: Sequence[Score]) -> str:
-    """Task, episodes, return, expert, normalised."""
-    lines = [f"{'task':28}{'episodes':>10}{'return':>10}{'expert':>10}{'normalised':>12}"]
+    """Task, episodes, return, expert, normalised; of what is said, the share that is right."""
+    wide = max(28, *(len(score.task) for score in scores))
+    lines = [
+        f"{'task':{wide}}{'episodes':>10}{'return':>10}{'expert':>10}{'normalised':>12}"
+        f"{'accuracy':>10}"
+    ]
     for score in scores:
         expert = "-" if score.expert is None else f"{score.expert:.1f}"
         normalized = "-" if score.normalized is None else f"{score.normalized:.2f}"
+        accuracy = "-" if score.accuracy is None else f"{score.accuracy:.0%}"
         lines.append(
-            f"{score.task:28}{score.episodes:10}{score.mean_return:10.1f}{expert:>10}"
-            f"{normalized:>12}"
+            f"{score.task:{wide}}{score.episodes:10}{score.mean_return:10.1f}{expert:>10}"
+            f"{normalized:>12}{accuracy:>10}"
         )
     return "\n".join(lines)
 

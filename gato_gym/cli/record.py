@@ -20,6 +20,7 @@ from gato_gym.cli.players import (
     load_player,
     print_json,
 )
+from gato_gym.evaluation.language import READING_FPS
 from gato_gym.evaluation.overlay import OverlayPainter
 from gato_gym.evaluation.progress import ProgressBar
 from gato_gym.evaluation.scores import evaluate
@@ -47,7 +48,7 @@ class Options:
     precision: PrecisionName = "float32"
     """Of the weights (gato only); int8 needs torchao."""
     fps: float | None = None
-    """Frames per second; default is the task's own."""
+    """Frames per second; default is the task's own, and slow enough to read what is said."""
     overlay: bool = False
     """Draw into each frame what the model looks at and how likely each action is (gato only)."""
     json: bool = False
@@ -64,7 +65,8 @@ def run(options: Options) -> int:
     template = str(options.out).replace("{", "{{").replace("}", "}}")
     if options.episodes > 1:
         template = f"{template.removesuffix('.mp4')}-{{seed}}.mp4"
-    video = VideoObserver(template, fps=options.fps, draw=draw)
+    fps = options.fps or (READING_FPS if envs.task_spec(options.task).speaks else None)
+    video = VideoObserver(template, fps=fps, draw=draw)
     with video, ProgressBar(options.task, options.episodes) as bar:
         score = evaluate(
             options.task,

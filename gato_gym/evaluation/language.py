@@ -23,6 +23,9 @@ from gato_gym.types import Episode
 
 Interval = tuple[float, float]
 
+READING_FPS = 0.4
+"""Frames per second of a video whose frames are there to be read."""
+
 
 @dataclass(frozen=True)
 class Reply:

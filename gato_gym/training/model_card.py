@@ -7,14 +7,14 @@ command that trained it wrote, and scorecard.json, which `gato-gym eval --all --
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
+from collections.abc import Iterable, Sequence
 
-from huggingface_hub import EvalResult, ModelCard, ModelCardData
+from huggingface_hub import ModelCard, ModelCardData
 
 from gato_gym.tokenizers.timestep import StepTokenizer
 from gato_gym.tokenizers.vocabulary import Vocabulary
 from gato_gym.training.bundle import README, SCORECARD, Bundle
+from gato_gym.training.card_scores import Row, document, eval_results, kind_of_text, score_rows
 
 CARD = "card.json"
 PAPER = "https://arxiv.org/abs/2205.06175"
@@ -23,8 +23,6 @@ TAGS = ["gato", "gymnasium", "reinforcement-learning", "imitation-learning", "ro
 MARK = "<!-- gato_gym writes this card; without this line it keeps the text as it is. -->"
 # Below this share of the way from random play to the expert, a task is named among the limits.
 WEAK = 0.5
-
-Row = Mapping[str, Any]
 
 
 def model_card(bundle: Bundle, source: str, media: str | None = None) -> str:
@@ -40,7 +38,7 @@ def model_card(bundle: Bundle, source: str, media: str | None = None) -> str:
     """
     rows = score_rows(bundle)
     try:
-        origin = _origin(_document(bundle, CARD))
+        origin = _origin(document(bundle, CARD))
     except (KeyError, TypeError, AttributeError, IndexError, ValueError) as error:
         raise ValueError(
             f"{CARD} is not one that gato-gym train or finetune wrote ({error!r}): remove it"
@@ -98,73 +96,13 @@ def metadata(bundle: Bundle, source: str) -> ModelCardData:
         pipeline_tag="reinforcement-learning",
         tags=[*TAGS, *domains],
         model_name=source.rpartition("/")[2],
-        eval_results=[result for row in score_rows(bundle) for result in _results(row)] or None,
+        eval_results=[
+            result
+            for row in score_rows(bundle)
+            for result in eval_results(row, bundle.specs.get(row["task"]))
+        ]
+        or None,
     )
-
-
-def score_rows(bundle: Bundle) -> list[Row]:
-    """The tasks of scorecard.json; none where there is no such document.
-
-    Raises:
-        ValueError: it is not one that `gato-gym eval --out` wrote.
-    """
-    told = _document(bundle, SCORECARD)
-    rows = [told] if "task" in told else told.get("tasks", [])
-    fits = isinstance(rows, list) and all(isinstance(row, dict) and _fits(row) for row in rows)
-    if not fits:
-        raise ValueError(f"{SCORECARD} is not one that gato-gym eval --out wrote: measure again")
-    return rows
-
-
-def _fits(row: Row) -> bool:
-    numbers = ("episodes", "mean_return", "random", "expert", "normalized", "success_rate")
-    told = [row.get(name) for name in numbers]
-    bounds = row.get("ci95") or [0, 0]
-    return (
-        isinstance(row.get("task"), str)
-        and row.get("mean_return") is not None
-        and isinstance(bounds, list)
-        and len(bounds) == 2
-        and all(isinstance(number, int | float | None) for number in [*told, *bounds])
-    )
-
-
-def _document(bundle: Bundle, name: str) -> dict[str, Any]:
-    if name not in bundle.documents:
-        return {}
-    try:
-        told = json.loads(bundle.documents[name], parse_constant=_refuse)
-    except (ValueError, RecursionError) as error:
-        raise ValueError(f"{name} is not valid JSON: {error}") from error
-    if not isinstance(told, dict):
-        raise ValueError(f"{name} must hold a JSON object")
-    return told
-
-
-def _refuse(constant: str) -> None:
-    raise ValueError(f"{constant} is no number of JSON")
-
-
-def _results(row: Row) -> Iterable[EvalResult]:
-    measured = {
-        "mean_reward": ("mean return", row["mean_return"]),
-        "expert_normalized_score": ("expert-normalised score", row.get("normalized")),
-        "success_rate": ("success rate", row.get("success_rate")),
-    }
-    how = {key: row[key] for key in ("ci95", "episodes", "seed") if row.get(key) is not None}
-    for metric, (name, value) in measured.items():
-        if value is not None:
-            yield EvalResult(
-                task_type="reinforcement-learning",
-                task_name="reinforcement learning",
-                dataset_type=row["task"],
-                dataset_name=row["task"],
-                metric_type=metric,
-                metric_name=name,
-                metric_value=round(value, 4),
-                # The interval is the return's.
-                metric_args=how if metric == "mean_reward" else None,
-            )
 
 
 def _head(bundle: Bundle, source: str, media: str | None) -> list[str]:
@@ -185,12 +123,25 @@ def _head(bundle: Bundle, source: str, media: str | None) -> list[str]:
         "agent.reset(env)  # then: obs, info = env.reset(); env.step(agent.act(obs))",
         "```",
         "",
+        *_speech(bundle),
     ]
     if media is not None:
         video = media.endswith(".mp4")
         shown = f"[A video of it at play]({media})" if video else f"![It at play]({media})"
         lines += [shown, ""]
     return lines
+
+
+def _speech(bundle: Bundle) -> list[str]:
+    """How to have it speak, of what it was trained on."""
+    calls = {
+        "image-to-text": "`agent.caption(image)` describes a picture",
+        "visual-question-answering": "`agent.answer(image, question)` answers a question about one",
+        "text-generation": "`agent.chat(messages)` replies in a conversation",
+    }
+    kinds = {kind_of_text(spec) for spec in bundle.specs.values() if spec.speaks}
+    known = [words for kind, words in calls.items() if kind in kinds]
+    return [f"The same weights speak: {'; '.join(known)}.", ""] if known else []
 
 
 def _scores(rows: Sequence[Row], source: str) -> list[str]:
@@ -214,6 +165,31 @@ def _scores(rows: Sequence[Row], source: str) -> list[str]:
                     _number(row.get("expert"), ".1f"),
                     _number(row.get("normalized"), ".2f"),
                     _number(row.get("success_rate"), ".0%"),
+                ]
+                for row in rows
+            ),
+        ),
+        "",
+        *_words([row for row in rows if row.get("accuracy") is not None]),
+    ]
+
+
+def _words(rows: Sequence[Row]) -> list[str]:
+    """Scores of tasks whose actions are text."""
+    if not rows:
+        return []
+    return [
+        "Of what it says: accuracy is the mean reward of a reply, from 0 to 1, as the simulator",
+        "judges it; exact is the share of replies that are wholly right.",
+        "",
+        *_table(
+            ["task", "accuracy", "exact", "perplexity"],
+            (
+                [
+                    f"`{row['task']}`",
+                    _number(row["accuracy"], ".1%") + _interval(row.get("accuracy_ci95"), ".1%"),
+                    _number(row.get("exact"), ".0%"),
+                    _number(row.get("perplexity"), ".2f"),
                 ]
                 for row in rows
             ),
@@ -349,5 +325,5 @@ def _number(value: float | None, form: str) -> str:
     return "" if value is None else format(value, form)
 
 
-def _interval(bounds: Sequence[float] | None) -> str:
-    return "" if bounds is None else f" [{bounds[0]:.1f}, {bounds[1]:.1f}]"
+def _interval(bounds: Sequence[float] | None, form: str = ".1f") -> str:
+    return "" if bounds is None else f" [{bounds[0]:{form}}, {bounds[1]:{form}}]"

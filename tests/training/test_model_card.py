@@ -86,6 +86,45 @@ def test_its_lines_of_code_run(bundled, tmp_path, monkeypatch):
     assert names["env"].action_space.contains(names["agent"].act(obs))
 
 
+def words(task, *kinds):
+    sides = {"image": (16, 16, 3), "text": ()}
+    leaves = tuple(ObservationSpec(kind, kind, sides[kind]) for kind in kinds)
+    return TaskSpec(task, "text", "test", leaves, ActionSpec("text", 8))
+
+
+def test_what_is_said_is_scored_by_its_accuracy():
+    scores = [
+        score("see", 4.0, accuracy=0.81234, accuracy_ci95=[0.7, 0.9], exact=0.5, ci95=[3.5, 4.5]),
+        score("ask", 4.0, accuracy=0.75, perplexity=1.5),
+        score("talk", 2.0, accuracy=0.5, normalized=0.4),
+        score("a/A-v0", 3.5),
+    ]
+    specs = [words("see", "image"), words("ask", "image", "text"), words("talk", "text")]
+    told = bundle(*specs, spec("a/A-v0"), scorecard_json={"tasks": scores})
+    told.text = TextTokenizer.train(["the arm stacks the red block"] * 5, 512)
+    text = model_card(told, "mine")
+    found = {
+        (one.dataset_name, one.metric_type): (one.task_type, one.metric_value)
+        for one in ModelCard(text).data.eval_results
+    }
+    assert found == {
+        ("see", "accuracy"): ("image-to-text", 0.8123),
+        ("see", "exact_match"): ("image-to-text", 0.5),
+        ("ask", "accuracy"): ("visual-question-answering", 0.75),
+        ("ask", "perplexity"): ("visual-question-answering", 1.5),
+        ("talk", "accuracy"): ("text-generation", 0.5),
+        ("a/A-v0", "mean_reward"): ("reinforcement-learning", 3.5),
+    }
+    (accuracy,) = [one for one in ModelCard(text).data.eval_results if one.metric_value == 0.8123]
+    assert accuracy.metric_args == {"accuracy_ci95": [0.7, 0.9], "episodes": 50, "seed": 7000}
+    assert "| `see` | 81.2% [70.0%, 90.0%] | 50% |  |" in text
+    assert "| `ask` | 75.0% |  | 1.50 |" in text
+    assert "| `see` | 50 | 4.0 [3.5, 4.5] |" in text
+    assert "`agent.caption(image)` describes a picture; `agent.answer(image, question)`" in text
+    silent = model_card(bundle(spec("a/A-v0"), scorecard_json=score("a/A-v0")), "mine")
+    assert "accuracy" not in silent and "agent.caption" not in silent
+
+
 def test_without_documents_it_says_what_is_not_known():
     text = model_card(bundle(spec("a/A-v0"), spec("b/B-v0", "text")), "mine")
     data = ModelCard(text).data
@@ -139,6 +178,8 @@ def test_a_table_holds_whatever_a_file_says():
         score("a", ci95=[1]),
         score("a", ci95=["x", 1]),
         score("a", normalized="0.5"),
+        score("a", accuracy="0.5"),
+        score("a", accuracy=0.5, accuracy_ci95=[0.4]),
         score("a", mean=float("nan")),
         score("a", normalized=float("inf")),
     ],

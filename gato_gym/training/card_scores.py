@@ -1,0 +1,101 @@
+"""The scores of an agent as its folder holds them, and what the Hugging Face Hub reads of them."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from huggingface_hub import EvalResult
+
+from gato_gym.training.bundle import SCORECARD, Bundle
+from gato_gym.types import TaskSpec
+
+Row = Mapping[str, Any]
+
+
+def score_rows(bundle: Bundle) -> list[Row]:
+    """The tasks of scorecard.json; none where there is no such document.
+
+    Raises:
+        ValueError: it is not one that `gato-gym eval --out` wrote.
+    """
+    told = document(bundle, SCORECARD)
+    rows = [told] if "task" in told else told.get("tasks", [])
+    fits = isinstance(rows, list) and all(isinstance(row, dict) and _fits(row) for row in rows)
+    if not fits:
+        raise ValueError(f"{SCORECARD} is not one that gato-gym eval --out wrote: measure again")
+    return rows
+
+
+def _fits(row: Row) -> bool:
+    numbers = ("episodes", "mean_return", "random", "expert", "normalized", "success_rate")
+    numbers += ("accuracy", "exact", "perplexity")
+    told = [row.get(name) for name in numbers]
+    intervals = [row.get(name) or [0, 0] for name in ("ci95", "accuracy_ci95")]
+    return (
+        isinstance(row.get("task"), str)
+        and row.get("mean_return") is not None
+        and all(isinstance(bounds, list) and len(bounds) == 2 for bounds in intervals)
+        and all(isinstance(number, int | float | None) for number in sum(intervals, told))
+    )
+
+
+def document(bundle: Bundle, name: str) -> dict[str, Any]:
+    """A JSON document of the agent's folder; an empty one where it is not there.
+
+    Raises:
+        ValueError: it is no JSON object.
+    """
+    if name not in bundle.documents:
+        return {}
+    try:
+        told = json.loads(bundle.documents[name], parse_constant=_refuse)
+    except (ValueError, RecursionError) as error:
+        raise ValueError(f"{name} is not valid JSON: {error}") from error
+    if not isinstance(told, dict):
+        raise ValueError(f"{name} must hold a JSON object")
+    return told
+
+
+def _refuse(constant: str) -> None:
+    raise ValueError(f"{constant} is no number of JSON")
+
+
+def eval_results(row: Row, spec: TaskSpec | None) -> Iterable[EvalResult]:
+    """What the Hub reads of a row; `spec` is its task's, where the agent knows it."""
+    kind, interval = "reinforcement-learning", "ci95"
+    measured = {
+        "mean_reward": ("mean return", row["mean_return"]),
+        "expert_normalized_score": ("expert-normalised score", row.get("normalized")),
+        "success_rate": ("success rate", row.get("success_rate")),
+    }
+    if row.get("accuracy") is not None:
+        kind, interval = kind_of_text(spec), "accuracy_ci95"
+        measured = {
+            "accuracy": ("accuracy", row["accuracy"]),
+            "exact_match": ("wholly right replies", row.get("exact")),
+            "perplexity": ("perplexity of an expert's replies", row.get("perplexity")),
+        }
+    how = {key: row[key] for key in (interval, "episodes", "seed") if row.get(key) is not None}
+    for metric, (name, value) in measured.items():
+        if value is not None:
+            yield EvalResult(
+                task_type=kind,
+                task_name=kind.replace("-", " "),
+                dataset_type=row["task"],
+                dataset_name=row["task"],
+                metric_type=metric,
+                metric_name=name,
+                metric_value=round(value, 4),
+                # The interval is the first metric's.
+                metric_args=how if metric == next(iter(measured)) else None,
+            )
+
+
+def kind_of_text(spec: TaskSpec | None) -> str:
+    """The Hub's name for a task whose actions are text."""
+    kinds = {leaf.kind for leaf in spec.observations} if spec is not None else set()
+    if "image" not in kinds:
+        return "text-generation"
+    return "visual-question-answering" if "text" in kinds else "image-to-text"
