@@ -129,7 +129,8 @@ class Source:
 
     def _game(self, name: str) -> _Game:
         if name not in self._games:
-            env = make(GAMES[name], image_size=(HEIGHT, WIDTH))
+            # A sticky action outlives `restoreState`, and play would depend on what was drawn before.
+            env = make(GAMES[name], image_size=(HEIGHT, WIDTH), repeat_action_probability=0.0)
             env.reset(seed=0)
             ale = env.unwrapped.ale  # type: ignore[attr-defined]  # gym.Env does not declare it
             self._games[name] = _Game(env, ale.cloneState(include_rng=True))
