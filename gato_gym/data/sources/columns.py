@@ -18,18 +18,27 @@ Form = Literal["captions", "vqa", "text", "chat"]
 
 # What the columns of well-known data sets are called (COCO, Flickr30k, VQAv2, TextVQA, WebDataset,
 # ShareGPT, Alpaca, Dolly, Wikipedia, C4, ...), best first.
-_IMAGE = ("image", "img", "images", "picture", "jpg", "jpeg", "png", "webp", "image_path")
-_CAPTION = ("caption", "captions", "sentences", "sentences_raw", "text", "txt", "description")
-_CAPTION += ("alt_text", "json.caption", "json.text")
-_QUESTION = ("question", "questions", "query", "json.question")
-_ANSWER = ("answer", "multiple_choice_answer", "answers", "label", "json.answer", "json.answers")
-_TEXT = ("text", "content", "document", "article", "body", "txt", "story", "json.text")
-_MESSAGES = ("messages", "conversations", "conversation", "dialogue", "dialog", "chat")
-_MESSAGES += ("json.messages", "json.conversations")
-_PROMPT = ("prompt", "instruction", "question", "query", "user", "input")
-_REPLY = ("response", "reply", "completion", "output", "answer", "assistant")
+_IMAGE = ["image", "img", "images", "picture", "jpg", "jpeg", "png", "webp", "image_path"]
+_CAPTION = [
+    "caption",
+    "captions",
+    "sentences",
+    "sentences_raw",
+    "text",
+    "txt",
+    "description",
+    "alt_text",
+]
+_CAPTION += ["json.caption", "json.text"]
+_QUESTION = ["question", "questions", "query", "json.question"]
+_ANSWER = ["answer", "multiple_choice_answer", "answers", "label", "json.answer", "json.answers"]
+_TEXT = ["text", "content", "document", "article", "body", "txt", "story", "json.text"]
+_MESSAGES = ["messages", "conversations", "conversation", "dialogue", "dialog", "chat"]
+_MESSAGES += ["json.messages", "json.conversations"]
+_PROMPT = ["prompt", "instruction", "question", "query", "user", "input"]
+_REPLY = ["response", "reply", "completion", "output", "answer", "assistant"]
 
-NEEDED: dict[Form, dict[str, tuple[str, ...]]] = {
+NEEDED: dict[Form, dict[str, list[str]]] = {
     "captions": {"image": _IMAGE, "caption": _CAPTION},
     "vqa": {"image": _IMAGE, "question": _QUESTION, "answer": _ANSWER},
     "text": {"text": _TEXT},
@@ -41,7 +50,7 @@ PAIRS = {"prompt": _PROMPT, "response": _REPLY}
 """What chat takes where there are no messages."""
 
 # Of one reply, beside prompt and response: taken where it is there.
-_MAY = {"system": ("system", "system_prompt"), "context": ("context", "input")}
+_MAY = {"system": ["system", "system_prompt"], "context": ["context", "input"]}
 # Keys under which one of several alternatives stands.
 _ALTERNATIVES = ("answer", "raw", "caption", "text", "sentence")
 
@@ -87,9 +96,10 @@ def choose(form: Form, row: Row, named: Mapping[str, str], name: str) -> dict[st
     found = {part: str(column) for part, column in chosen.items()}
     if "prompt" in parts:
         for part, usual in _MAY.items():
-            column = named.get(part) or _fits(usual, [c for c in there if c not in found.values()])
-            if column is not None:
-                found[part] = column
+            others = [column for column in there if column not in found.values()]
+            optional = named.get(part) or _fits(usual, others)
+            if optional is not None:
+                found[part] = optional
     return found
 
 
