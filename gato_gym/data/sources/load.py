@@ -31,6 +31,8 @@ from gato_gym.types import Episode
 DEFAULT_SIZE = (64, 80)
 """Of pictures: the paper's worked example, and that of the suite's own."""
 
+# Episodes of text are small: a kill must not cost minutes of them.
+_MOST_WAITING = 2_000
 _TASK = re.compile(r"text/[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 
 
@@ -250,7 +252,7 @@ class _Job:
         entry = EpisodeEntry.from_json(EpisodeEntry.to_json(episode, len(data), 0.0), 0, "", 0)
         self._waiting.append((entry, data))
         self._size += len(data)
-        if self._size >= self.shard_bytes:
+        if self._size >= self.shard_bytes or len(self._waiting) >= _MOST_WAITING:
             self._commit()
 
     def _check_same(self, entry: EpisodeEntry, episode: Episode | None) -> None:

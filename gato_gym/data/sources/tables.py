@@ -36,6 +36,7 @@ _KINDS = {
 }
 _COMPRESSED = (".gz", ".bz2", ".xz", ".zst")
 _READERS = {*_KINDS.values(), "imagefolder", "text"}
+_HUB_SECONDS = 20.0
 _METADATA = ("metadata.jsonl", "metadata.csv", "metadata.parquet")
 _PICTURES = (".jpg", ".jpeg", ".png", ".webp", ".gif", ".bmp", ".tif", ".tiff")
 TEXT_FILES = (".txt", ".text", ".md")
@@ -144,6 +145,8 @@ def read_rows(
 
 def _builder(place: Place, config: str | None, errors: OnBroken, cache: str) -> Any:
     """The library's reader of a place; nothing has been read but names of files."""
+    from huggingface_hub import HfApi
+
     from gato_gym.data.sources.tars import safe_tars
 
     load = partial(_require_datasets().load_dataset_builder, cache_dir=cache)
@@ -164,6 +167,8 @@ def _builder(place: Place, config: str | None, errors: OnBroken, cache: str) -> 
             folder = str(place.folder.resolve())
             builder = load(folder, config, **options)
     else:
+        # Fails at once where the Hub is out of reach; the library would try for minutes.
+        HfApi().repo_info(place.name, repo_type="dataset", timeout=_HUB_SECONDS)
         builder = load(place.name, config)
     modules = [cls.__module__ for cls in type(builder).__mro__]
     readers = {name.split(".")[-1] for name in modules if ".packaged_modules." in name}

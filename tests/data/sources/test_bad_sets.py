@@ -2,7 +2,10 @@
 
 import os
 import pickle
+import sys
 
+import datasets
+import huggingface_hub
 import pytest
 
 from gato_gym.data.corpus import Corpus
@@ -152,8 +155,6 @@ def test_the_tasks_of_environments_are_taken(refused, write, monkeypatch):
 
 
 def test_without_the_package(read, write, monkeypatch):
-    import sys
-
     monkeypatch.setitem(sys.modules, "datasets", None)
     with pytest.raises(MissingExtraError, match=r"gato-gym\[language\]"):
         read(write("a.jsonl", [{"text": "x"}]), "text")
@@ -170,11 +171,10 @@ def test_what_was_read_before_the_fault_is_safe(read, write, tmp_path):
 
 
 def test_only_formats_of_data_are_read(monkeypatch, refused):
-    import datasets
-
     class Strange:
         __module__ = "datasets.packaged_modules.pandas.pandas"
 
+    monkeypatch.setattr(huggingface_hub.HfApi, "repo_info", lambda *args, **options: None)
     monkeypatch.setattr(datasets, "load_dataset_builder", lambda *args, **options: Strange())
     told = refused("someone/pickles")
     assert "in a format that is not read here (pandas)" in told

@@ -2,6 +2,7 @@
 
 import gzip
 import json
+import zipfile
 
 import numpy as np
 import pytest
@@ -176,3 +177,11 @@ def test_pictures_that_cannot_be_read_leave_the_others_where_they_were(read, pho
     assert done.invalid == 1 and greys(first) == [0, 2, 3, 4, 4]
     assert greys(second) == [5, 6, 7, 8, 9, 9]
     assert np.issubdtype(first.actions.dtype, np.str_)
+
+
+def test_pictures_inside_of_an_archive(read, write, picture, greys, tmp_path):
+    with zipfile.ZipFile(tmp_path / "all.zip", "w") as archive:
+        archive.writestr("a.jpg", picture(7))
+    path = write("set.jsonl", [{"image": f"zip://a.jpg::{tmp_path}/all.zip", "caption": "x"}])
+    _, (episode,) = read(path, "captions")
+    assert greys(episode) == [7, 7]

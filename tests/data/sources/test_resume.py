@@ -57,6 +57,10 @@ def test_it_commits_as_it_goes(read, photos, tmp_path, monkeypatch):
     monkeypatch.setattr(load._Job, "_commit", commit)
     read(photos, "captions", shard_bytes=1)
     assert committed == [1, 2, 3, 3]
+    committed.clear()
+    monkeypatch.setattr(load, "_MOST_WAITING", 2)
+    read(photos, "captions", task="text/again")
+    assert committed == [5, 6]
 
 
 def test_text_that_grew(read, write):
