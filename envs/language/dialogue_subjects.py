@@ -106,6 +106,8 @@ def _facts(spec: TaskSpec) -> dict[str, str | list[str]]:
             "no extra is needed for {called}.",
         ],
         "install_key": extra if spec.extra else "no extra",
+        # Only an expert's episodes can be collected; one that is still to be trained is none.
+        **({"collected": spec.id} if spec.expert else {}),
     }
 
 

@@ -92,6 +92,7 @@ def test_tasks_are_as_the_catalogue_has_them():
         assert all(spec.domain in reply.split() + reply[:-1].split()
                    for reply in replies("domain", subject.name))  # fmt: skip
         assert all(spec.action.kind in reply for reply in replies("control", subject.name))
+        assert (subject in KINDS["collect_of"].subjects) == (spec.expert is not None)
         extra = f"gato-gym[{spec.extra}]" if spec.extra else "no extra"
         assert all(extra in reply for reply in replies("install", subject.name))
 
