@@ -2,10 +2,10 @@
 
 A state is reached by random play: actions are held for a few steps, so that play gets somewhere.
 The ends of the first `STRETCHES` stretches of each of `PLAYS` plays are kept once they were played;
-a draw goes on from one of them. In boxing the boxers are then put at random places of the ring by
-writing into the RAM, since random play leaves the white one on the left. The addresses are those of
-the Atari Annotated RAM Interface (arXiv 1906.08226); where on the screen they put a thing was
-measured on frames.
+a draw goes on from one of them. In boxing the boxers are then put at random places of the ring with
+a random score, by writing into the RAM: random play leaves the white one on the left and seldom
+ahead. The addresses are those of the Atari Annotated RAM Interface (arXiv 1906.08226); where on the
+screen they put a thing was measured on frames.
 
 facts      "game"       its English name in lower case
            "ahead"      boxing: white, black or nobody, by the score; about equally frequent
@@ -52,12 +52,12 @@ LONGEST_HOLD = 8  # steps that an action is held for
 
 SCREEN_HEIGHT, SCREEN_WIDTH = 210, 160
 # Of boxing, in the RAM's units, which are the screen's pixels: addresses of x and y of the white
-# and of the black boxer, the reach of both in the ring, the size of a body.
+# and of the black boxer, addresses of their scores and the highest ones that are set, the reach of
+# both in the ring, the size of a body.
 _BOXERS = ((32, 34), (33, 35))
+_SCORES, _MOST_BEHIND, _MOST_LEAD = (18, 19), 6, 3
 _RING_X, _RING_Y, _BODY = (30, 87), (5, 87), (20, 48)
 CLEARLY = 0.08
-# A draw tries so often to reach a score where the one that it has drawn is ahead.
-_TRIES = 12
 
 
 @dataclass
@@ -87,11 +87,7 @@ class Source:
     def draw(self, rng: np.random.Generator) -> Scene:
         """A frame of a game after random play."""
         name = list(GAMES)[rng.choice(len(GAMES), p=self._shares)]
-        wanted = ("white", "black", "nobody")[rng.integers(3)]
-        for _ in range(_TRIES):
-            image, ram = self._play(name, rng)
-            if name != "boxing" or ahead(ram) == wanted:
-                break
+        image, ram = self._play(name, rng)
         facts, things, relations = {"game": name}, (), ()
         if name == "boxing":
             things = boxers(ram)
@@ -122,14 +118,14 @@ class Source:
             ends.append(game.start if over else ale.cloneState(include_rng=True))
         ale.restoreState(ends[stretch])
         if name == "boxing":
-            put_boxers(ale, rng)
+            set_fight(ale, rng)
         steps = int(rng.integers(FEWEST_STEPS, STEPS + 1))
         image, _ = play_randomly(game.env, steps, rng)
         return image, ale.getRAM()
 
     def _game(self, name: str) -> _Game:
         if name not in self._games:
-            # A sticky action outlives `restoreState`, and play would depend on what was drawn before.
+            # A sticky action outlives `restoreState`: play would depend on what was drawn before.
             env = make(GAMES[name], image_size=(HEIGHT, WIDTH), repeat_action_probability=0.0)
             env.reset(seed=0)
             ale = env.unwrapped.ale  # type: ignore[attr-defined]  # gym.Env does not declare it
@@ -155,8 +151,8 @@ def play_randomly(env: gym.Env, steps: int, rng: np.random.Generator) -> tuple[n
     return image, over
 
 
-def put_boxers(ale: Any, rng: np.random.Generator) -> None:
-    """Puts both boxers at random places of the ring where neither body covers the other."""
+def set_fight(ale: Any, rng: np.random.Generator) -> None:
+    """Puts both boxers at random places of the ring, apart, and sets a score of single digits."""
     while True:
         places = rng.integers((_RING_X[0], _RING_Y[0]), (_RING_X[1] + 1, _RING_Y[1] + 1), (2, 2))
         if (np.abs(places[0] - places[1]) > _BODY).any():
@@ -164,18 +160,24 @@ def put_boxers(ale: Any, rng: np.random.Generator) -> None:
     for addresses, place in zip(_BOXERS, places, strict=True):
         for address, value in zip(addresses, place, strict=True):
             ale.setRAM(address, int(value))
+    behind, lead = int(rng.integers(_MOST_BEHIND + 1)), int(rng.integers(1, _MOST_LEAD + 1))
+    leads = ((lead, 0), (0, lead), (0, 0))[rng.integers(3)]
+    for address, more in zip(_SCORES, leads, strict=True):
+        ale.setRAM(address, behind + more)
 
 
 def ahead(ram: np.ndarray) -> str:
     """Who leads in boxing: the colour, or "nobody"."""
-    white, black = int(ram[18]), int(ram[19])  # decimal digits of four bits each
+    white, black = (int(ram[address]) for address in _SCORES)  # decimal digits of four bits each
     return "white" if white > black else "black" if black > white else "nobody"
 
 
 def boxers(ram: np.ndarray) -> tuple[Thing, Thing]:
     """The middles of both boxers' bodies; arms that punch are left aside."""
-    return _at("white", "boxer", ram[32] + 10.5, ram[34] + 60.5), _at(
-        "black", "boxer", ram[33] + 10.5, ram[35] + 60.5
+    (white_x, white_y), (black_x, black_y) = _BOXERS
+    return (
+        _at("white", "boxer", ram[white_x] + 10.5, ram[white_y] + 60.5),
+        _at("black", "boxer", ram[black_x] + 10.5, ram[black_y] + 60.5),
     )
 
 
