@@ -34,9 +34,9 @@ LONGEST = 1 << 16
 """Letters of a text that are looked at. No slot holds as many."""
 
 _FORMS = {
-    "caption": (1, 0, "text/captioning", "observe one picture and no text"),
-    "answer": (1, 1, "text/vqa", "observe one picture and one text"),
-    "chat": (0, 1, "text/dialogue", "observe one text"),
+    "caption": (1, 0, "text/captioning", "one picture and no text"),
+    "answer": (1, 1, "text/vqa", "one picture and one text"),
+    "chat": (0, 1, "text/dialogue", "one text"),
 }
 """Number of pictures and of texts, the task of ours, and the form in words."""
 
@@ -80,16 +80,17 @@ class Speaker:
         if task is None and usual in fitting:
             task = usual
         if task is None and len(fitting) > 1:
-            raise ValueError(f"several tasks {form}: pass task=, one of {fitting}")
+            raise ValueError(f"several tasks observe {form}: pass task=, one of {fitting}")
         if task is None and fitting:
             task = fitting[0]
         if task not in fitting:
             speaking = [name for name, spec in self.specs.items() if spec.speaks]
-            asked = f"a task that does, not {task!r}" if task is not None else f"one like {usual}"
+            asked = "" if task is None else f", not {task!r}"
+            fix = f"pass task=, one of {fitting}" if fitting else f"load one trained on {usual}"
             raise UnknownTaskError(
-                f"{what} needs a task whose actions are text and whose observations {form}; this "
-                f"agent was trained on {', '.join(fitting or speaking) or 'no task that speaks'}: "
-                f"pass {asked}, or load a checkpoint that was trained on {usual}"
+                f"{what} needs a task whose actions are text and whose observations are {form}"
+                f"{asked}; this agent was trained on "
+                f"{', '.join(fitting or speaking) or 'no task that speaks'}: {fix}"
             )
         return self.specs[task]
 
