@@ -12,6 +12,7 @@ GL.
 import argparse
 import base64
 import io
+import math
 import os
 import sys
 import tempfile
@@ -87,7 +88,8 @@ def conversation(agent: GatoAgent, seed: int) -> list[dict[str, Any]]:
             said = str(obs["text"])
             messages.append({"role": "user", "content": said})
             reply = agent.chat(messages)
-            messages.append({"role": "assistant", "content": reply})
+            # A conversation has no empty turns, even if nothing was said.
+            messages.append({"role": "assistant", "content": reply.strip() or "..."})
             obs, reward, terminated, truncated, info = env.step(reply)
             done = terminated or truncated
             told = {"truth": info["reference"], "mark": mark(float(reward))}
@@ -163,7 +165,7 @@ def mark(reward: float) -> dict[str, str]:
     if reward >= 1:
         return {"sign": "✓", "word": "right", "look": "right"}
     if reward > 0:
-        return {"sign": "◐", "word": f"{reward:.0%} right", "look": "partly"}
+        return {"sign": "◐", "word": f"{math.floor(reward * 100)}% right", "look": "partly"}
     return {"sign": "✗", "word": "wrong", "look": "wrong"}
 
 
