@@ -35,7 +35,7 @@ from gato_gym.evaluation.probes import (
     trace,
 )
 from gato_gym.evaluation.watching import Noise, Watcher, listening
-from gato_gym.tokenizers.timestep import OBSERVATION_ROWS, StepTokenizer
+from gato_gym.tokenizers.timestep import OBSERVATION_ROWS, StepTokenizer, item_tokens
 from gato_gym.tokenizers.wrapper import DEFAULT_VOCABULARY
 from gato_gym.types import PATCH_SIDE, ROOT_KEY, ActionSpec, TaskSpec
 
@@ -252,7 +252,7 @@ class _Check:
         try:
             tokenizer = StepTokenizer(spec, DEFAULT_VOCABULARY)
         except UnsupportedSpaceError as error:
-            sizes = {leaf.key: StepTokenizer._width(leaf) for leaf in spec.observations}
+            sizes = {leaf.key: item_tokens(leaf) for leaf in spec.observations}
             largest = sorted(sizes, key=lambda key: -sizes[key])[:3]
             parts = ", ".join(f"{key!r} {sizes[key]}" for key in largest)
             fix = "leave parts out with gymnasium.wrappers.FilterObservation"

@@ -108,12 +108,17 @@ def _tokens(corpus: Corpus, entries: Iterable[EpisodeEntry]) -> int | None:
         tokens = episode_tokens(
             entry,
             partial(corpus.read_observation, entry),
-            lambda entry=entry: corpus.read_steps(entry, 0, entry.steps)["actions"],
+            partial(_actions, corpus, entry),
         )
         if tokens is None:
             return None
         total += tokens
     return total
+
+
+def _actions(corpus: Corpus, entry: EpisodeEntry) -> np.ndarray:
+    actions: np.ndarray = corpus.read_steps(entry, 0, entry.steps)["actions"]
+    return actions
 
 
 def episode_tokens(

@@ -84,7 +84,7 @@ class StepTokenizer:
         self.end = text.end if spec.speaks and text is not None else None
         """Id that ends an action of text, None of other actions."""
         self._items = tuple(sorted(spec.observations, key=lambda item: item.key))
-        widths = [self._width(item) for item in self._items]
+        widths = [item_tokens(item, self.text_slot) for item in self._items]
         self.observation_slots = sum(widths)
         if self.observation_slots > OBSERVATION_ROWS:
             raise UnsupportedSpaceError(
@@ -131,13 +131,6 @@ class StepTokenizer:
         offset = self.vocabulary.continuous_start if action.kind == "continuous" else 0
         sizes = action.n or (BINS,) * action.size
         return np.array([(offset, offset + n) for n in sizes], np.int64)
-
-    def _width(self, item: ObservationSpec) -> int:
-        if item.kind == "text":
-            return self.text_slot
-        if item.kind == "image":
-            return item.shape[0] * item.shape[1] // PATCH_SIDE**2
-        return int(np.prod(item.shape, dtype=int))
 
     def observation_ids(
         self, observations: Mapping[str, np.ndarray], first_step: int = 0
@@ -379,6 +372,15 @@ class StepTokenizer:
             patches=patches,
             intervals=self.intervals,
         )
+
+
+def item_tokens(item: ObservationSpec, text_slot: int = TEXT_SLOT) -> int:
+    """Tokens of one part of an observation; of text the most."""
+    if item.kind == "text":
+        return text_slot
+    if item.kind == "image":
+        return item.shape[0] * item.shape[1] // PATCH_SIDE**2
+    return int(np.prod(item.shape, dtype=int))
 
 
 def _is_shrinkable(value: Any, shape: tuple[int, ...]) -> bool:

@@ -15,7 +15,7 @@ from gato_gym.data.manifest import EpisodeEntry
 from gato_gym.data.mixture import Mixture, TaskEpisodes
 from gato_gym.data.windows import WindowSource
 from gato_gym.errors import GatoGymError, InvalidObservationError, UnsupportedSpaceError
-from gato_gym.models.gato import Gato
+from gato_gym.models.gato import Block, Gato
 from gato_gym.tokenizers.vocabulary import Vocabulary
 from gato_gym.training.bundle import Bundle
 from gato_gym.training.finetune import DRAWN, FineTuneConfig, few_shot_subset
@@ -139,6 +139,7 @@ def deepened(base: Gato, config: ModelConfig) -> Gato:
     model.load_state_dict(base.state_dict(), strict=config.layers == have)
     with torch.no_grad():
         for block in list(model.blocks)[have:]:
+            assert isinstance(block, Block)
             block.out.weight.zero_()
             block.down.weight.zero_()
     return model
