@@ -9,40 +9,14 @@ import json
 import sys
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from pathlib import Path
 from typing import Any
+
+from score_tables import RESULTS, ROOT, cells, instructions, scores, table, words
 
 from gato_gym.agents.experts import learned_cards
 from gato_gym.envs.gato_domains import GATO_DOMAINS
 from gato_gym.envs.registry import registered, tasks
 from gato_gym.evaluation.scores import bootstrap_interval, normalize
-
-ROOT = Path(__file__).parents[1]
-RESULTS = ROOT / "benchmarks" / "results"
-SCORECARD = ROOT / "gato_gym" / "pretrained" / "scorecard.json"
-
-
-def scores(scorecard: Sequence[Mapping[str, Any]] | None = None) -> list[str]:
-    """The bundled agent, one row per task; of what `gato-gym eval --all --out` wrote."""
-    if scorecard is None:
-        scorecard = json.loads(SCORECARD.read_text())["tasks"]
-    lines = table(
-        ("task", "episodes", "return [95 % interval]", "random", "expert"),
-        ("expert-normalised", "success"),
-    )
-    for score in scorecard:
-        low, high = score["ci95"]
-        success = score.get("success_rate")
-        lines += cells(
-            f"`{score['task']}`",
-            score["episodes"],
-            f"{score['mean_return']:.1f} [{low:.1f}, {high:.1f}]",
-            f"{score['random']:.1f}",
-            f"{score['expert']:.1f}",
-            f"{score['normalized']:.2f}",
-            "" if success is None else f"{success:.0%}",
-        )
-    return lines
 
 
 def domains() -> list[str]:
@@ -321,19 +295,8 @@ def scaling() -> list[str]:
     return lines
 
 
-def table(*names: tuple[str, ...]) -> list[str]:
-    """The head of a table."""
-    columns = [name for group in names for name in group]
-    return [f"| {' | '.join(columns)} |", f"|{'---|' * len(columns)}"]
-
-
-def cells(*values: Any) -> list[str]:
-    """One row."""
-    return [f"| {' | '.join(map(str, values))} |"]
-
-
 TABLES: dict[str, dict[str, Callable[[], list[str]]]] = {
-    "README.md": {"scores": scores},
+    "README.md": {"scores": scores, "words": words, "instructions": instructions},
     "docs/acting.md": {"bench-act": bench_act},
     "docs/evaluating.md": {"eval-batches": eval_batches},
     "docs/experts.md": {"learned": learned},
