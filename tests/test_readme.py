@@ -83,8 +83,10 @@ def test_pictures_and_links_lead_to_files():
     assert [target for target in local if not (ROOT / target).is_file()] == []
 
 
-def test_the_python_block_runs(tmp_path):
-    (code,) = blocks("python")
+def test_the_python_blocks_run(tmp_path):
+    first, words = blocks("python")
+    picture = "from PIL import Image; Image.new('RGB', (120, 90), 'grey').save('scene.png')"
+    code = "\n".join((picture, first, words))
     done = subprocess.run(
         [sys.executable, "-W", "error", "-c", code], cwd=tmp_path, capture_output=True, text=True
     )
@@ -113,7 +115,8 @@ def test_tables_hold_what_the_data_files_say():
     assert done.returncode == 0, done.stderr
 
 
-def test_a_table_can_be_rewritten_twice():
+def test_a_table_can_be_rewritten_twice(monkeypatch):
+    monkeypatch.syspath_prepend(ROOT / "demos")
     location = importlib.util.spec_from_file_location("tables", ROOT / "demos" / "tables.py")
     tables = importlib.util.module_from_spec(location)
     location.loader.exec_module(tables)
@@ -132,5 +135,22 @@ def test_a_table_can_be_rewritten_twice():
     assert once == tables.with_table(once, "scores", lines)
     assert "| `T-v0` | 50 | 91.2 [90.0, 92.5] | 1.0 | 100.0 | 0.91 | 84% |" in once
     assert "old" not in once and once.startswith("a\n") and once.endswith("\nb")
+    spoken = score | {
+        "task": "text/t",
+        "accuracy": 0.876,
+        "accuracy_ci95": [0.85, 0.9],
+        "sources": {"grid": {"accuracy": 0.8}, "blocks": {"accuracy": 0.9}},
+        "controls": {"shuffled_image": {"accuracy": 0.04}},
+        "baselines": {"ngram": {"accuracy": 0.1, "perplexity": 1.5}},
+        "perplexity": 1.25,
+    }
+    told = score | {"controls": {"shuffled_text": {"success_rate": 0.21}}}
+    card = [score, spoken, told]
+    assert len(tables.scores(card)) == 4 and len(tables.words(card)) == 3
+    assert tables.words(card)[-1] == (
+        "| `text/t` | 88% [85%, 90%] | grid 80%, blocks 90% |  | 4% (shuffled image) |  | "
+        "10%, perplexity 1.50 | 1.25 |  |"
+    )
+    assert tables.instructions(card)[-1] == "| `T-v0` | 84% | 21% | 4.0 |"
     with pytest.raises(SystemExit, match="markers"):
         tables.with_table("no markers", "scores", lines)
