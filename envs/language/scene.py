@@ -49,7 +49,8 @@ class Scene:
     source     who drew it: "blocks", "atari" or "grid"
     things     what is seen, in an order that means nothing
     relations  all that hold and that a caption or a question may be about
-    facts      what has one word for an answer, e.g. {"game": "Boxing", "next": "turn left"}
+    facts      what a few words answer, e.g. {"game": "boxing", "next": "turn left"}; which ones
+               there are is in the module of the source
     """
 
     image: np.ndarray

@@ -88,10 +88,12 @@ class Source:
         """A frame of a game after random play."""
         name = list(GAMES)[rng.choice(len(GAMES), p=self._shares)]
         image, ram = self._play(name, rng)
-        facts, things, relations = {"game": name}, (), ()
+        facts = {"game": name}
+        things: tuple[Thing, ...] = ()
+        relations: tuple[Relation, ...] = ()
         if name == "boxing":
-            things = boxers(ram)
-            relations = _relations(*things)
+            things = white, black = boxers(ram)
+            relations = _relations(white, black)
             facts["ahead"] = ahead(ram)
         elif name == "pong":
             things = pong_ball(ram)

@@ -73,11 +73,11 @@ class Source:
         _paste(image, (x, y), None, direction)
 
         order = rng.permutation(count)
-        things = [_thing(*names[i], tiles[i]) for i in order]
+        things = [_thing(names[i], tiles[i]) for i in order]
         return Scene(
             image=image,
             source=self.name,
-            things=(*things, _thing("", "agent", (x, y))),
+            things=(*things, _thing(("", "agent"), (x, y))),
             relations=_relations([tiles[i] for i in order]),
             facts={
                 "facing": FACING[direction],
@@ -139,8 +139,8 @@ def _paste(image: np.ndarray, tile: Tile, thing: WorldObj | None, direction: int
     image[y : y + TILE, x : x + TILE] = Grid.render_tile(thing, direction, tile_size=TILE)
 
 
-def _thing(colour: str, kind: str, tile: Tile) -> Thing:
-    return Thing(colour, kind, (tile[0] + 0.5) / COLUMNS, (tile[1] + 0.5) / ROWS)
+def _thing(name: tuple[str, str], tile: Tile) -> Thing:
+    return Thing(*name, (tile[0] + 0.5) / COLUMNS, (tile[1] + 0.5) / ROWS)
 
 
 def _relations(tiles: list[Tile]) -> tuple[Relation, ...]:
