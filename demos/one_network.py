@@ -39,6 +39,9 @@ CAPTION, ANSWER, CHAT = "text/captioning", "text/vqa", "text/dialogue"
 PLAYED = ("ALE/Boxing-v5", "gato_gym/BlockStacking-v0", "CartPole-v1")
 MOST_EPISODES = 40  # looked at for pictures of every source
 MOST_INSTRUCTED = 3
+DONE = ("done", "not done")
+OTHER_SCENES = 50
+"""Seeds between the first one of captions and the first one of questions: other pictures."""
 SIDE = 480  # pixels of the longer side of a picture of the user's own, on the page
 
 
@@ -126,7 +129,7 @@ def films(
             "expert": None if score.expert is None else f"{score.expert:.4g}",
             "random": None if score.random is None else f"{score.random:.4g}",
             "steps": round(score.mean_length),
-            "mark": None if score.success_rate is None else mark(score.success_rate),
+            "mark": None if score.success_rate is None else mark(score.success_rate, *DONE),
         }
         path.unlink()
 
@@ -160,13 +163,13 @@ def own_pictures(agent: GatoAgent, files: Sequence[Path]) -> list[dict[str, Any]
     return found
 
 
-def mark(reward: float) -> dict[str, str]:
+def mark(reward: float, right: str = "right", wrong: str = "wrong") -> dict[str, str]:
     """How a reward is shown: a sign, a word for it and the class of its colour."""
     if reward >= 1:
-        return {"sign": "✓", "word": "right", "look": "right"}
+        return {"sign": "✓", "word": right, "look": "right"}
     if reward > 0:
-        return {"sign": "◐", "word": f"{math.floor(reward * 100)}% right", "look": "partly"}
-    return {"sign": "✗", "word": "wrong", "look": "wrong"}
+        return {"sign": "◐", "word": f"{math.floor(reward * 100)}% {right}", "look": "partly"}
+    return {"sign": "✗", "word": wrong, "look": "wrong"}
 
 
 def png(image: np.ndarray) -> str:
@@ -192,6 +195,7 @@ def show(agent: GatoAgent, options: argparse.Namespace) -> dict[str, Any]:
         "parameters": f"{agent.model.parameter_count():,}",
         "tasks": len(agent.specs),
         "seed": options.seed,
+        "question_seed": options.seed + OTHER_SCENES,
         "missing": missing,
         **dict.fromkeys(("captions", "own", "answers", "turns", "followed", "played"), ()),
     }
@@ -202,7 +206,7 @@ def show(agent: GatoAgent, options: argparse.Namespace) -> dict[str, Any]:
         page["own"] = own_pictures(agent, options.images)
     if ANSWER in agent.specs:
         page["answers"] = count_right(
-            "answers", by_source(pictures(agent, ANSWER, options.seed, options.pictures))
+            "answers", by_source(pictures(agent, ANSWER, page["question_seed"], options.pictures))
         )
     if CHAT in agent.specs:
         page["turns"] = count_right("replies", conversation(agent, options.seed))

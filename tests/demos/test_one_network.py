@@ -159,6 +159,7 @@ def test_whatever_is_said_is_text_and_no_markup(demo, tmp_path):
     film |= {"poster": EVIL, "expert": EVIL, "random": None, "mark": None}
     page = {
         **{"checkpoint": EVIL, "parameters": "1", "tasks": 2, "seed": EVIL, "missing": [EVIL]},
+        "question_seed": EVIL,
         **{"captions": [pair], "answers": [pair], "own": [pair | {"name": EVIL}], "turns": [turn]},
         **{"followed": [film], "played": [film]},
     }
@@ -176,6 +177,7 @@ def test_marks_are_honest(demo):
     assert demo.mark(0.99)["look"] == demo.mark(0.01)["look"] == "partly"
     assert demo.mark(0.999)["word"] != "100% right"
     assert demo.mark(0.0) == {"sign": "✗", "word": "wrong", "look": "wrong"}
+    assert [demo.mark(value, *demo.DONE)["word"] for value in (1.0, 0.0)] == ["done", "not done"]
 
 
 def test_each_family_of_instructions_is_shown_before_a_second_of_one(demo):
