@@ -8,6 +8,8 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+import google_crc32c
+
 from gato_gym.config import ModelConfig
 from gato_gym.errors import GatoGymError
 from gato_gym.models.gato import Gato
@@ -74,7 +76,9 @@ class Start:
         # Stochastic depth has no weights; everything else is the agent's.
         kept = bundle.model.config.to_json() | {"stochastic_depth": shape.stochastic_depth}
         config = _checked(ModelConfig(**kept), words)
-        model = deepened(bundle.model, replace(config, layers=layers or config.layers))
+        model = deepened(
+            bundle.model, replace(config, layers=config.layers if layers is None else layers)
+        )
         told: dict[str, Any] = {"agent": Path(agent).name, "weights": fingerprint(bundle.model)}
         card = bundle.documents.get("card.json")
         told |= {"card": json.loads(card)} if card else {}
@@ -93,22 +97,26 @@ class Start:
         path, mine = folder / FILE, self._note()
         if checkpoints(folder):
             found = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
-            if found != mine:
+            if found.get("weights") != mine.get("weights"):
                 raise GatoGymError(
                     f"{folder} started from {found.get('agent', 'random weights')}, not from "
                     f"{mine.get('agent', 'random weights')} as it is now: give the same --start, "
                     "or another --out"
                 )
-        elif write and mine:
+            if "text" in found and found["text"] != mine["text"]:
+                raise GatoGymError(
+                    f"{folder} was trained with another text model: give the same --text-model, or "
+                    "another --out"
+                )
+        elif write:
             folder.mkdir(parents=True, exist_ok=True)
             part = path.with_suffix(".part")
             part.write_text(json.dumps(mine, indent=1) + "\n", encoding="utf-8")
             os.replace(part, path)
-        elif write:
-            path.unlink(missing_ok=True)
 
     def _note(self) -> dict[str, Any]:
-        return {name: self.told[name] for name in ("agent", "weights") if name in self.told}
+        known = {name: self.told[name] for name in ("agent", "weights") if name in self.told}
+        return known | {"text": f"{google_crc32c.value(self.text.model):08x}"}
 
 
 def _checked(shape: ModelConfig, text: TextTokenizer) -> ModelConfig:

@@ -17,6 +17,7 @@ from functools import partial
 from typing import Any, Protocol
 
 import gymnasium
+from scipy import stats
 
 from gato_gym import envs
 from gato_gym.agents import Agent
@@ -24,7 +25,6 @@ from gato_gym.errors import MissingExtraError
 from gato_gym.evaluation.baselines import FrequentReply, Recital, dialogue_of, expert_episodes
 from gato_gym.evaluation.controls import make_shuffled
 from gato_gym.evaluation.ngram import ngram_baseline
-from gato_gym.evaluation.perplexity import perplexity
 from gato_gym.evaluation.rollout import Observer
 from gato_gym.evaluation.scores import Score, evaluate
 from gato_gym.tokenizers.default_text import default_text
@@ -92,6 +92,8 @@ def compare(
         with watch(f"{score.task} {control}", score.episodes) as bar:
             found["controls"][control] = _control(score, agent, _maker(score.task, control), bar)
     if spec.speaks and said:
+        from gato_gym.evaluation.perplexity import perplexity  # brings torch
+
         foreseen = perplexity(model, said, prompt=prompt).to_json()
         found |= {"perplexity": foreseen["perplexity"], "teacher_forcing": foreseen}
         if spec.expert is not None:
@@ -128,8 +130,21 @@ def _control(
         "ci95": list(found.ci95),
         "success_rate": found.success_rate,
         "ratio": right / wrong if wrong > 0 else None,
+        "ratio_at_least": _least_ratio(score, found) if by_success else None,
         "ratio_of": "success_rate" if by_success else "mean_return",
     }
+
+
+def _least_ratio(score: Score, control: Score) -> float:
+    """The success that is sure over the one of the control that is possible: exact 95 % intervals
+    of both. It is a number, too, where the control never succeeds."""
+    low, high = (
+        stats.binomtest(
+            round(one.episodes * (one.success_rate or 0.0)), one.episodes
+        ).proportion_ci()
+        for one in (score, control)
+    )
+    return float(low.low / high.high)
 
 
 def _accuracy(score: Score) -> dict[str, Any]:

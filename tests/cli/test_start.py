@@ -1,6 +1,7 @@
 """Training that goes on with an agent's weights."""
 
 import json
+import shutil
 
 import pytest
 import torch
@@ -59,12 +60,31 @@ def test_a_run_goes_on_from_the_same_start_only(train, run_json, fails):
     ("options", "problem"),
     [
         (("--layers", 1), "the agent has 2 blocks, it cannot have 1"),
+        (("--layers", 0), "the agent has 2 blocks, it cannot have 0"),
         (("--start", "nowhere"), "nowhere does not exist"),
         (("--text-model", "missing.model"), "missing.model"),
     ],
 )
 def test_what_cannot_be_started_from(train, fails, options, problem):
     assert problem in fails(*train, "--steps", 1, *options)
+
+
+def test_a_run_goes_on_with_the_same_text_model_only(corpus, tmp_path, run_json, fails):
+    model = tmp_path / "text.model"
+    sentences = [f"sentence number {number} of a small set" for number in range(50)]
+    model.write_bytes(TextTokenizer.train(sentences, 512).model)
+    at = ("train", "--corpus", corpus, "--out", tmp_path / "run", "--size", "tiny", "--batch", 2)
+    run_json(*at, "--steps", 1, "--text-model", model)
+    assert run_json(*at, "--steps", 2, "--text-model", model)["steps"] == 2
+    assert "trained with another text model" in fails(*at, "--steps", 3)
+
+
+def test_a_start_may_be_renamed(train, agent, run_json, tmp_path):
+    run_json(*train, "--steps", 1)
+    renamed = tmp_path / "renamed"
+    shutil.copytree(agent, renamed)
+    again = [renamed if part == agent else part for part in train]
+    assert run_json(*again, "--steps", 2)["steps"] == 2
 
 
 def test_layers_are_for_an_agent(corpus, tmp_path, fails):
