@@ -217,7 +217,7 @@ def _play(task: str, options: Options, player: tuple[Any, str | None] | None = N
     if not compared:
         return score
     prompt = None if options.no_prompt else "expert"
-    model = agent.agent if isinstance(agent, WithoutPrompt) else agent
+    model: Any = agent.agent if isinstance(agent, WithoutPrompt) else agent
     beside = compare(score, agent, model, truth.episodes, prompt=prompt, watch=ProgressBar)
     return replace(score, beside=beside)
 

@@ -74,7 +74,7 @@ class Score:
             found |= {"accuracy": self.accuracy, "accuracy_ci95": list(self.accuracy_ci95)}
         if self.language is not None:
             found |= self.language.to_json()
-        return found | self.beside
+        return found | dict(self.beside)
 
 
 def evaluate(

@@ -13,6 +13,11 @@ from gato_gym.types import TaskSpec
 
 Row = Mapping[str, Any]
 
+NUMBERS = (
+    *("episodes", "mean_return", "random", "expert", "normalized", "success_rate"),
+    *("accuracy", "exact", "perplexity"),
+)
+
 
 def score_rows(bundle: Bundle) -> list[Row]:
     """The tasks of scorecard.json; none where there is no such document.
@@ -29,9 +34,7 @@ def score_rows(bundle: Bundle) -> list[Row]:
 
 
 def _fits(row: Row) -> bool:
-    numbers = ("episodes", "mean_return", "random", "expert", "normalized", "success_rate")
-    numbers += ("accuracy", "exact", "perplexity")
-    told = [row.get(name) for name in numbers]
+    told = [row.get(name) for name in NUMBERS]
     intervals = [row.get(name) or [0, 0] for name in ("ci95", "accuracy_ci95")]
     return (
         isinstance(row.get("task"), str)
