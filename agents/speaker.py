@@ -171,8 +171,11 @@ class Speaker:
             streams.teach([sequence for sequence, _ in kept], np.stack([ids for _, ids in kept]))
         return newest, streams
 
-    def continued(self, text: str, spec: TaskSpec, manner: Manner) -> tuple[Role, TokenSequence]:
-        """A role with room for as many tokens, and a step that begins with `text` as its action.
+    def continued(
+        self, text: str, spec: TaskSpec, manner: Manner
+    ) -> tuple[Role, TokenSequence, Manner]:
+        """A role with room for as many tokens, a step that begins with `text` as its action, and
+        the manner of what comes after it: the role alone would allow the tokens of `text` again.
 
         Raises:
             ValueError: both do not fit the context.
@@ -194,7 +197,7 @@ class Speaker:
             )
         wider = replace(spec, action=ActionSpec("text", len(begun) + asked))
         role = self.role(wider)
-        return role, _begun(role.read(_nothing(spec), 0), begun)
+        return role, _begun(role.read(_nothing(spec), 0), begun), replace(manner, max_tokens=asked)
 
 
 def _nothing(spec: TaskSpec) -> dict[str, str]:

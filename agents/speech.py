@@ -186,7 +186,8 @@ class Speech:
 
         Args:
             text: its beginning.
-            max_tokens: of what is added; with those of the text they must fit the context.
+            max_tokens: of what is added, None for as many as the task allows; with those of the
+                text they must fit the context.
             stop: the text ends before the first of these.
 
         Returns:
@@ -199,7 +200,7 @@ class Speech:
         manner = Manner.of(temperature, top_p, max_tokens, stop)
         speaker = self._speaker(seed)
         spec = speaker.find("chat", task)
-        role, sequence = speaker.continued(text, spec, manner)
+        role, sequence, manner = speaker.continued(text, spec, manner)
         start = speaker.prompted(role, prompt)
         return _told(speaker, role, [sequence], manner, start, False, stream)
 

@@ -162,6 +162,32 @@ def test_text_goes_on_as_an_action_that_began_with_it(agent):
     assert agent.generate(max_tokens=5) != agent.generate(begun, max_tokens=5)
 
 
+@pytest.fixture(scope="module")
+def endless():
+    """An agent that never ends a text by itself."""
+    one = build_agent()
+    with torch.no_grad():
+        one.model.norm.bias -= 50 * one.model.embedding.ids.weight[default_text().end]
+    return one
+
+
+@pytest.mark.parametrize("full", [False, True])
+def test_as_much_is_added_as_the_task_allows_and_the_context_holds(endless, full):
+    words, size = default_text(), SPECS["text/dialogue"].action.size
+    begun = "the red block"
+    if full:  # one more word, and it would be refused
+        role = speaker.Role(SPECS["text/dialogue"], None, endless.vocabulary, None, 320)
+        room = 320 - role.tokenizer.observation_slots - 1
+        begun = words.decode(words.encode("red " * room)[: room - size])
+        assert len(words.encode(begun)) == room - size
+        with pytest.raises(ValueError, match=f"room for {room} of both"):
+            endless.generate(begun + " red block")
+    whole = endless.generate(begun)
+    assert whole == endless.generate(begun, max_tokens=size)
+    assert whole != endless.generate(begun, max_tokens=size - 1)
+    assert "".join(endless.generate(begun, stream=True)) == whole
+
+
 @pytest.mark.parametrize("how", [{}, {"temperature": 1.0}, {"temperature": 1.5, "top_p": 0.9}])
 def test_what_is_streamed_joins_to_the_whole(agent, pictures, how):
     calls = [
