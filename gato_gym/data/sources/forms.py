@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,6 +11,7 @@ import numpy as np
 
 from gato_gym.data.sources.chat import turns
 from gato_gym.data.sources.columns import text_of, texts_of, value_of
+from gato_gym.data.sources.paths import read_file
 from gato_gym.data.sources.tables import Row
 from gato_gym.data.sources.texts import OnBroken, clean, passages
 from gato_gym.envs.pictures import read_picture
@@ -20,14 +20,13 @@ from gato_gym.errors import DatasetError, GatoGymError, InvalidObservationError
 # What other data sets call those who talk.
 _ROLES = {"human": "user", "gpt": "assistant", "bot": "assistant", "model": "assistant"}
 _ROLES |= {"prompter": "user", "chatgpt": "assistant", "instruction": "system"}
-# Files of a data set on the Hub, or in an archive of it.
-_REMOTE = {"hf", "zip", "tar", "gzip", "file"}
 
 
 @dataclass(frozen=True)
 class Reading:
     """How cells are read: the column of each part, what is done about broken UTF-8, the folder that
-    paths are relative to, the size of pictures, and the seed that draws one of several captions."""
+    paths are relative to and must not leave (None for the Hub), the size of pictures, and the seed
+    that draws one of several captions."""
 
     columns: Mapping[str, str]
     errors: OnBroken = "strict"
@@ -113,19 +112,7 @@ def _picture(value: Any, folder: Path | None, where: str) -> bytes | Path:
     if not isinstance(value, str) or not value:
         found = f"{len(value)} values" if isinstance(value, list) else type(value).__name__
         raise DatasetError(f"{where} holds no picture ({found}); expected its bytes or its path")
-    schemes = set(re.findall(r"([A-Za-z][A-Za-z0-9+.-]*)://", value))
-    if not schemes:
-        return (folder or Path()) / value
-    if not schemes <= _REMOTE:
-        raise DatasetError(
-            f"{where} holds an address ({value[:200]!r}), expected a picture: download the "
-            "pictures and name their paths"
-        )
-    import fsspec
-
-    with fsspec.open(value, "rb") as file:
-        content: bytes = file.read()
-    return content
+    return read_file(value, folder, where)
 
 
 def _messages(row: Row, how: Reading, where: str) -> list[dict[str, str]]:

@@ -2,7 +2,8 @@
 
 Local files and folders, or the id of a data set on the Hugging Face Hub. Only formats that hold
 data are read: JSON, CSV, Parquet, Arrow, folders of pictures, WebDataset tars (tars.py). Nothing
-that was read is unpickled or run; pictures stay bytes until `gato_gym.envs.pictures` opens them.
+that was read is unpickled or run, and nothing outside of the data set is opened (paths.py);
+pictures stay bytes until `gato_gym.envs.pictures` opens them.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from gato_gym.data.sources.paths import check_card, check_data_files, inside
 from gato_gym.data.sources.texts import OnBroken, broken_json, broken_utf8, replace_hint
 from gato_gym.errors import DatasetError, MissingExtraError
 
@@ -102,7 +104,8 @@ def text_files(place: Place) -> tuple[Path, ...]:
     kinds = Counter(kind_of(path) for path in found if not path.name.startswith("."))
     if kinds["text"] < max((n for kind, n in kinds.items() if kind in _READERS), default=0):
         return ()
-    return tuple(path for path in found if kind_of(path) == "text" and path.stem != "README")
+    texts = (path for path in found if kind_of(path) == "text" and path.stem != "README")
+    return tuple(inside(path.absolute(), place.folder, str(place.folder)) for path in texts)
 
 
 def read_rows(
@@ -164,6 +167,7 @@ def _builder(place: Place, config: str | None, errors: OnBroken, cache: str) -> 
             folder = str(place.folder.resolve())
             builder = load(kind, data_dir=folder, drop_labels=True)
         else:
+            check_card(place.folder)
             folder = str(place.folder.resolve())
             builder = load(folder, config, **options)
     else:
@@ -177,6 +181,8 @@ def _builder(place: Place, config: str | None, errors: OnBroken, cache: str) -> 
             f"{place.name} is in a format that is not read here ({', '.join(sorted(readers))}); "
             f"expected one of {', '.join(sorted(_READERS))}"
         )
+    if not place.files:
+        check_data_files(builder.config.data_files, place.folder)
     return safe_tars(builder) if "webdataset" in readers else builder
 
 
