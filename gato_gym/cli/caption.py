@@ -13,6 +13,8 @@ from pathlib import Path
 from tyro.conf import Positional
 
 from gato_gym.cli.players import PrecisionName, load_gato, print_json
+from gato_gym.cli.wording import as_trained
+from gato_gym.data.sources.texts import clean
 
 
 @dataclass(frozen=True)
@@ -37,6 +39,8 @@ class Options:
     """Of what is drawn."""
     precision: PrecisionName = "float32"
     """Of the weights; int8 needs torchao."""
+    lower: bool = True
+    """Ask the suite's text/vqa in lower case, which is all that it is made of."""
     json: bool = False
     """Print JSON."""
 
@@ -54,14 +58,18 @@ def run(options: Options) -> int:
         "seed": options.seed,
     }
     images = list(options.images)
-    if options.question is None:
+    question = options.question
+    if question is None:
         told, name = agent.caption(images, **how), "caption"
     else:
-        told, name = agent.answer(images, options.question, **how), "answer"
+        if options.lower:
+            question = as_trained(question, agent, "text/vqa", options.task)
+        told, name = agent.answer(images, question, **how), "answer"
     if options.json:
         rows = [{"image": str(i), name: text} for i, text in zip(images, told, strict=True)]
-        print_json({"checkpoint": agent.checkpoint, "question": options.question, "images": rows})
+        print_json({"checkpoint": agent.checkpoint, "question": question, "images": rows})
         return 0
     for image, text in zip(images, told, strict=True):
+        text = clean(text, "replace")  # the terminal would obey control characters
         print(text if len(images) == 1 else f"{image}: {text}")
     return 0

@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from gato_gym.cli.players import PrecisionName, load_gato, print_json
+from gato_gym.cli.wording import as_trained
 from gato_gym.data.sources.texts import clean
 
 PROMPT = "you> "
@@ -43,6 +44,8 @@ class Options:
     """Of what is drawn."""
     precision: PrecisionName = "float32"
     """Of the weights; int8 needs torchao."""
+    lower: bool = True
+    """Talk to the suite's text/dialogue in lower case, which is all that it is made of."""
     json: bool = False
     """Print the whole conversation as JSON in the end, and nothing before."""
 
@@ -74,7 +77,7 @@ class Talk:
         self.messages: list[dict[str, str]] = []
         """So far."""
         if options.system is not None:
-            self.messages.append({"role": "system", "content": options.system})
+            self.messages.append({"role": "system", "content": self._said(options.system)})
 
     def answer(self, message: str) -> None:
         """Tell the reply to a message; one that was interrupted counts as far as it came.
@@ -82,7 +85,7 @@ class Talk:
         Raises:
             ValueError: a message or an option that cannot be; the conversation is as before.
         """
-        said = [*self.messages, {"role": "user", "content": message}]
+        said = [*self.messages, {"role": "user", "content": self._said(message)}]
         told, pieces = self._reply(said), list[str]()
         try:
             for piece in told:
@@ -98,6 +101,11 @@ class Talk:
             # Nobody can be told an empty message; what follows it is another turn all the same.
             if reply.strip():
                 self.messages.append({"role": "assistant", "content": reply})
+
+    def _said(self, text: str) -> str:
+        if not self._options.lower:
+            return text
+        return as_trained(text, self.agent, "text/dialogue", self._options.task)
 
     def _reply(self, said: list[dict[str, str]]) -> Iterator[str]:
         self._seed += 1

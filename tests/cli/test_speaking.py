@@ -6,6 +6,8 @@ import os
 import pty
 import sys
 from dataclasses import replace
+from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -13,7 +15,7 @@ import torch
 from PIL import Image
 
 from gato_gym.agents.gato import GatoAgent
-from gato_gym.cli import chat
+from gato_gym.cli import caption, chat
 from gato_gym.config import model_config
 from gato_gym.models.gato import Gato
 from gato_gym.types import ActionSpec, ObservationSpec, TaskSpec
@@ -62,9 +64,9 @@ def shown(text):
 def test_a_caption_is_the_agents(agent, folder, images, run, run_json):
     said = agent.caption(images)
     code, out, _ = run("caption", images[0], "--checkpoint", folder)
-    assert (code, out) == (0, said[0] + "\n")
+    assert (code, out) == (0, shown(said[0]) + "\n")
     code, out, _ = run("caption", *images, "--checkpoint", folder)
-    assert out == "".join(f"{i}: {t}\n" for i, t in zip(images, said, strict=True))
+    assert out == "".join(f"{i}: {shown(t)}\n" for i, t in zip(images, said, strict=True))
     found = run_json("caption", *images, "--checkpoint", folder)
     assert [row["caption"] for row in found["images"]] == said
     assert found["checkpoint"] == str(folder)
@@ -122,7 +124,8 @@ class Listener:
 
     checkpoint = "listener"
 
-    def __init__(self, replies):
+    def __init__(self, replies, specs=()):
+        self.specs = specs
         self.replies, self.heard = iter(replies), []
 
     def chat(self, said, **how):
@@ -137,6 +140,48 @@ class Listener:
             if piece is KeyboardInterrupt:
                 raise KeyboardInterrupt
             yield piece
+
+
+def test_what_is_typed_is_lower_case_for_tasks_of_the_suite(monkeypatch, capsys):
+    usual = ("text/dialogue", "text/mine")
+    for specs, options, heard in (
+        (usual, {}, ["say little", "hello"]),
+        (usual, {"task": "text/dialogue"}, ["say little", "hello"]),
+        (usual, {"lower": False}, ["Say Little", "HeLLo"]),
+        (usual, {"task": "text/mine"}, ["Say Little", "HeLLo"]),
+        (("text/mine",), {}, ["Say Little", "HeLLo"]),
+    ):
+        listener = Listener([["Hi"]], specs)
+        monkeypatch.setattr(chat, "load_gato", lambda *a, found=listener, **k: found)
+        said = {"system": "Say Little", "message": ("HeLLo",), **options}
+        assert chat.run(chat.Options(**said)) == 0
+        assert listener.heard == [heard] and capsys.readouterr().out == "Hi\n"
+
+
+def test_a_question_is_lower_case_unless_told_otherwise(agent, folder, images, run_json):
+    ask = ("caption", images[0], "--question", "What is RED?", "--checkpoint", folder)
+    asked = {}
+    for how, question in (((), "what is red?"), (("--no-lower",), "What is RED?")):
+        found = run_json(*ask, *how)
+        assert found["question"] == question
+        assert found["images"][0]["answer"] == agent.answer(images[0], question)
+        asked[question] = found["images"][0]["answer"]
+    assert len(set(asked.values())) == 2
+
+
+def test_no_control_character_of_a_caption_reaches_the_terminal(monkeypatch, capsys):
+    said = ["a \x1b[2Jred\x07 ball", "a\x9b31m key"]
+    teller = SimpleNamespace(
+        checkpoint="teller", specs=(), caption=lambda images, **how: said[: len(images)]
+    )
+    monkeypatch.setattr(caption, "load_gato", lambda *a, **k: teller)
+    one, two = Path("a.png"), Path("b.png")
+    assert caption.run(caption.Options((one,))) == caption.run(caption.Options((one, two))) == 0
+    clean = ["a [2Jred ball", "a31m key"]
+    out = f"{clean[0]}\na.png: {clean[0]}\nb.png: {clean[1]}\n"
+    assert capsys.readouterr().out == out
+    assert caption.run(caption.Options((one,), json=True)) == 0
+    assert json.loads(capsys.readouterr().out)["images"][0]["caption"] == said[0]
 
 
 def test_a_person_talks_interrupts_and_leaves(monkeypatch, capsys):
