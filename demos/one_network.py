@@ -29,6 +29,7 @@ import numpy as np
 from PIL import Image
 
 from gato_gym import GatoAgent, envs
+from gato_gym.envs.pictures import read_picture
 from gato_gym.errors import GatoGymError
 from gato_gym.evaluation.scores import evaluate
 from gato_gym.evaluation.video import VideoObserver
@@ -42,7 +43,6 @@ MOST_INSTRUCTED = 3
 DONE = ("done", "not done")
 OTHER_SCENES = 50
 """Seeds between the first one of captions and the first one of questions: other pictures."""
-SIDE = 480  # pixels of the longer side of a picture of the user's own, on the page
 
 
 def pictures(
@@ -156,10 +156,8 @@ def own_pictures(agent: GatoAgent, files: Sequence[Path]) -> list[dict[str, Any]
     found = []
     for file in files:
         words = agent.caption(file)
-        with Image.open(file) as opened:
-            opened.thumbnail((SIDE, SIDE))
-            found.append({"image": png(np.asarray(opened.convert("RGB"))), "words": words})
-            found[-1]["name"] = file.name
+        # As the network sees it, of its own shape and sharper.
+        found.append({"image": png(read_picture(file)), "words": words, "name": file.name})
     return found
 
 

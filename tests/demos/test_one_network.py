@@ -17,6 +17,7 @@ from PIL import Image
 from gato_gym import envs
 from gato_gym.agents.gato import GatoAgent
 from gato_gym.config import model_config
+from gato_gym.envs.pictures import read_picture
 from gato_gym.models.gato import Gato
 from gato_gym.tokenizers.default_text import default_text
 
@@ -103,7 +104,7 @@ def test_one_page_shows_everything(demo, quick, tmp_path, capsys):
     # Two pictures with captions, two with answers, one of the user's own.
     images = [decoded(one["src"], "image/png") for one in page.of("img")]
     sizes = [Image.open(io.BytesIO(image)).size for image in images]
-    assert sizes == [(80, 64)] * 2 + [(480, 21)] + [(80, 64)] * 2
+    assert sizes == [(80, 64)] * 2 + [(896, 32)] + [(80, 64)] * 2
     films = page.of("video")
     assert len(films) == 2
     for film in films:
@@ -170,6 +171,39 @@ def test_whatever_is_said_is_text_and_no_markup(demo, tmp_path):
     assert sum(EVIL in part for part in found.text) > 10
     words = " ".join(found.text)
     assert words.count(f"Its expert: {EVIL}.") == 2 and "Random play" not in words
+
+
+class Listener:
+    """Captions what can be read, as an agent does."""
+
+    def caption(self, file):
+        return f"{read_picture(file, (64, 80)).shape}"
+
+
+def test_own_pictures_are_shown_as_the_network_sees_them(demo, tmp_path):
+    turned, clear, deep = (tmp_path / name for name in ("turned.jpg", "clear.png", "deep.png"))
+    notes = Image.Exif()
+    notes[0x0112] = 6
+    Image.new("RGB", (64, 32), (200, 0, 0)).save(turned, exif=notes, quality=100)
+    Image.new("RGBA", (32, 32), (0, 0, 0, 0)).save(clear)
+    Image.fromarray(np.full((32, 32), 40_000, np.uint16)).save(deep)
+    shown = []
+    for item in demo.own_pictures(Listener(), [turned, clear, deep]):
+        shown.append(Image.open(io.BytesIO(decoded(item["image"], "image/png"))))
+    assert shown[0].size == (32, 64)
+    assert shown[1].getpixel((5, 5)) == (255,) * 3
+    assert shown[2].getpixel((5, 5)) == (40_000 >> 8,) * 3
+
+
+def test_a_picture_too_large_is_told_in_a_line(demo, quick, tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 100)
+    bomb = tmp_path / "bomb.png"
+    Image.new("L", (20, 20)).save(bomb)
+    checkpoint = saved(tmp_path / "agent", "text/captioning")
+    command = ["--checkpoint", str(checkpoint), "--images", str(bomb), "--pictures", "1"]
+    assert demo.main([*command, "--out", str(tmp_path / "out")]) == 2
+    told = capsys.readouterr().err
+    assert "bomb.png' is too large" in told and told.count("\n") == 1
 
 
 def test_marks_are_honest(demo):
