@@ -17,11 +17,11 @@ from gymnasium import spaces
 
 from gato_gym.envs.language.chat_picture import Utterance, draw_chat
 from gato_gym.envs.language.dialogue_plan import Turn, dialogue
+from gato_gym.envs.language.seeds import FIRST_TRAINING_SEED
 
 MOST_ASKED, MOST_REPLIED = 160, 240
 """Letters of a question and of a reply."""
 
-FIRST_TRAINING_SEED = 10_000
 FRAME = (360, 480)
 """(height, width) of `render()`, in pixels."""
 
@@ -94,7 +94,8 @@ class DialogueEnv(gymnasium.Env):
         return self._observe(), {}
 
     def step(self, action: Any) -> tuple[dict[str, str], float, bool, bool, dict[str, Any]]:
-        """Reply to the current question.
+        """Reply to the current question. Of a longer reply than the action space allows the
+        beginning counts.
 
         Raises:
             TypeError: the reply is no string.
@@ -105,9 +106,10 @@ class DialogueEnv(gymnasium.Env):
         turn = self.turn
         if self._now == len(self.turns):
             raise RuntimeError("the conversation is over: call reset()")
-        right = is_right(action, turn)
+        reply = str(action)[:MOST_REPLIED]
+        right = is_right(reply, turn)
         self._now += 1
-        self._said.append(Utterance(action[:MOST_REPLIED], right))
+        self._said.append(Utterance(reply, right))
         over = self._now == len(self.turns)
         if not over:
             self._said.append(Utterance(self._asked[self._now]))

@@ -39,8 +39,8 @@ class Answer:
 
 
 def plain_words(text: str) -> str:
-    """The words with single spaces between and around them, without punctuation."""
-    words = (word.strip(".") for word in _WORD.findall(text))
+    """The words with single spaces between and around them, without punctuation and case."""
+    words = (word.strip(".") for word in _WORD.findall(text.casefold()))
     return f" {' '.join(word for word in words if word)} "
 
 

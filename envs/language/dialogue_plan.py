@@ -17,12 +17,10 @@ from gato_gym.envs.language import dialogue_subjects as subjects
 from gato_gym.envs.language.dialogue_answers import Answer, answer
 from gato_gym.envs.language.dialogue_grammar import Kind
 from gato_gym.envs.language.dialogue_subjects import Subject
+from gato_gym.envs.language.seeds import EVALUATION_SEEDS
 
 LEAST, MOST = 3, 6
 """Turns of a dialogue."""
-
-EVALUATION_SEEDS = range(7000, 10000)
-"""Whose dialogues ask held-out combinations in half of their turns or more; all others in none."""
 
 TOPICS = {
     "tasks": 0.38,
@@ -73,7 +71,11 @@ class _Question:
 
 
 def dialogue(seed: int) -> tuple[Turn, ...]:
-    """The dialogue of a seed: 3 to 6 turns."""
+    """The dialogue of a seed: 3 to 6 turns.
+
+    Those of `EVALUATION_SEEDS` ask held-out combinations in half of their turns or more; all others
+    in none.
+    """
     rng = np.random.default_rng([seed, _SALT])
     questions = _Planner(rng).plan(int(rng.integers(LEAST, MOST + 1)))
     unseen = np.zeros(len(questions), bool)
@@ -141,8 +143,11 @@ class _Planner:
         last = len(self.questions) == room - 1
         if last and self._recall():
             return
-        topic = _pick(list(TOPICS), self.rng, list(TOPICS.values()))
-        question = self._opening(topic)
+        kinds: list[Kind] = []
+        while not kinds:  # who told a name, a number and a colour has nothing left to tell
+            topic = _pick(list(TOPICS), self.rng, list(TOPICS.values()))
+            kinds = self._openings(topic)
+        question = self._draw(kinds)
         self._add(question)
         while len(self.questions) < room and self.rng.random() < _GOES_ON:
             following = self._following(question)
@@ -169,16 +174,14 @@ class _Planner:
     def _placed(self, place: str) -> _Question:
         return self._draw([kind for kind in self.kinds.values() if kind.place == place])
 
-    def _opening(self, topic: str) -> _Question:
-        return self._draw(
-            [
-                kind
-                for kind in self.kinds.values()
-                if kind.topic == topic
-                and kind.place == "middle"
-                and kind.name.replace("tell", "ask") not in self.known  # nobody has two names
-            ]
-        )
+    def _openings(self, topic: str) -> list[Kind]:
+        return [
+            kind
+            for kind in self.kinds.values()
+            if kind.topic == topic
+            and kind.place == "middle"
+            and kind.name.replace("tell", "ask") not in self.known  # nobody has two names
+        ]
 
     def _draw(self, kinds: Sequence[Kind]) -> _Question:
         kind = _pick(kinds, self.rng, [kind.weight for kind in kinds])

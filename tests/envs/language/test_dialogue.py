@@ -75,6 +75,28 @@ def test_a_seed_decides_everything():
     assert dialogue(np.int64(7003)) == dialogue(7003)
 
 
+def test_who_told_everything_is_asked_about_something_else():
+    kinds = [turn.kind for turn in dialogue(18_418)]
+    assert {"tell_colour", "tell_number"} <= set(kinds)  # the name was told with the greeting
+    _, rewards, _ = played(DialogueEnv(), 18_418, lambda env: env.reference)
+    assert set(rewards) == {1.0}
+
+
+def test_case_does_not_count():
+    for turn in turns(TRAINING[:100]):
+        assert is_right(turn.reply.upper(), turn) and is_right(turn.reply.title(), turn)
+
+
+def test_only_the_letters_of_the_action_space_count():
+    env = DialogueEnv()
+    env.reset(seed=7000)
+    assert env.step(env.reference.rjust(240, "!"))[1] == 1.0
+    env.reset(seed=7000)
+    assert env.step("!" * 240 + env.reference)[1] == 0.0
+    env.reset(seed=7000)
+    assert env.step(env.reference.ljust(240, "!") + " no, 999")[1] == 1.0
+
+
 def test_without_a_seed_it_draws_conversations_of_training():
     env = DialogueEnv()
     env.reset(seed=1)
