@@ -8,7 +8,8 @@ A claim is a tuple of words:
     ("flat",)                           no block is on another
     ("game", name)                      a frame of this game
 
-An empty b stands for the only other thing of a's kind.
+An empty b stands for the only other thing of a's kind. What is denied ("there is no box", "red is
+not on blue") claims nothing, whether it is true or not, but for ("flat",).
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from collections.abc import Collection
 from itertools import pairwise
 
 from gato_gym.envs.language.scene import Scene
-from gato_gym.envs.language.words import Mark, marks
+from gato_gym.envs.language.words import COLOURS, KINDS, Mark, marks
 
 Claim = tuple[str, ...]
 
@@ -30,7 +31,10 @@ _FLAT = re.compile(
     r"\b(?:no|not|nothing|none|never|without)\b[^.;:!?,]*?"
     r"\b(?:stacked|stack|tower|on another|on others?|on each other|on top)\b"
     r"|\b(?:all|each|every)\b[^.;:!?,]*?\b(?:alone|apart|on its own|by itself)\b"
+    r"|\bthe (?:three )?(?:block|cube)s (?:all )?(?:stand|are|lie) (?:alone|apart)\b"
 )
+_ALONE = r" (?:is|are|stands?) (?:alone|apart|on its own|by itself)\b"
+_NO_THING = rf"\bno (?:(?:{'|'.join(COLOURS)}) )?(?:{'|'.join(KINDS)})(?:s|es)?\b"
 
 
 def claims_of(caption: str, source: str, games: Collection[str] = ()) -> set[Claim]:
@@ -41,9 +45,10 @@ def claims_of(caption: str, source: str, games: Collection[str] = ()) -> set[Cla
         source: of the picture, which decides what "the red one" is when nothing else does.
         games: the names of games to look for.
     """
-    text = caption.lower()
+    text = re.sub(_NO_THING + _ALONE, " ", caption.lower())
     rest = _FLAT.sub(" ", text) if source == "blocks" else text
     found: set[Claim] = {("flat",)} if rest != text else set()
+    rest = re.sub(_NO_THING, " not ", rest)
     sentence: list[Mark] = []
     last = ""
     for mark in [*marks(rest, _KIND_OF_COLOURS.get(source, ""), games), Mark("end", "end")]:
@@ -63,7 +68,11 @@ def claims_of(caption: str, source: str, games: Collection[str] = ()) -> set[Cla
 
 
 def truths_of(scene: Scene) -> set[Claim]:
-    """All claims that hold; a thing that is the only one of its kind goes by the kind, too."""
+    """All claims that hold and that `claims_of` may find.
+
+    A thing that is the only one of its kind goes by the kind, too. What is on a block is above it
+    and above all below it. Sides and heights hold where the scene's relations tell them.
+    """
     kinds = [thing.kind for thing in scene.things]
     names = [
         {thing.name, thing.kind} if kinds.count(thing.kind) == 1 else {thing.name}
@@ -81,6 +90,11 @@ def truths_of(scene: Scene) -> set[Claim]:
         if word == "on":
             stacked |= {subject, other}
             found |= {("above", a, b) for a in names[subject] for b in others}
+    below = {r.subject: r.other for r in scene.relations if r.word == "on"}
+    for top, lower in below.items():
+        while lower in below:
+            lower = below[lower]
+            found |= {("above", a, b) for a in names[top] for b in names[lower]}
     if scene.source == "blocks":
         if not stacked:
             found.add(("flat",))
