@@ -16,11 +16,10 @@ from gymnasium import spaces
 from gato_gym.envs.language import sources as scene_sources
 from gato_gym.envs.language.picture_page import Told, draw_page
 from gato_gym.envs.language.scene import HEIGHT, WIDTH, Scene, SceneSource
+from gato_gym.envs.language.seeds import Part, part_of
 from gato_gym.envs.language.sources.held_out import held_out as is_held_out
 
 PAIRS = 5
-TRAINING_SEEDS = 10_000
-"""Seeds from here on are trained on: their scenes are none of those that are held out."""
 
 _PICTURE, _OTHER_PICTURE = 0, 1  # what a generator is for
 
@@ -48,7 +47,8 @@ class PicturesEnv(gym.Env[dict[str, Any], str], Generic[Task]):
         sources: which simulators draw, some of `sources.SOURCES`; each picture is drawn by one of
             them, all equally often.
         held_out: whether scenes are of the combinations that are not trained on. None: with seeds
-            below `TRAINING_SEEDS` both kinds are shown, from there on only those to train on.
+            of `seeds.EVALUATION_SEEDS` both kinds are shown, with all others, and without a seed,
+            only those to train on.
 
     Raises:
         ValueError: an unknown render mode or source.
@@ -79,7 +79,8 @@ class PicturesEnv(gym.Env[dict[str, Any], str], Generic[Task]):
         self.sources = tuple(sources)
         self.held_out = held_out
         self.picture_space = spaces.Box(0, 255, (HEIGHT, WIDTH, 3), np.uint8)
-        self._loaded: dict[str, SceneSource] = {}
+        self._loaded: dict[tuple[str, Part], SceneSource] = {}
+        self._part: Part = "training"
         self._turn: Turn[Task] | None = None
         self._told: list[Told] = []
 
@@ -91,12 +92,14 @@ class PicturesEnv(gym.Env[dict[str, Any], str], Generic[Task]):
     def reset(
         self, *, seed: int | None = None, options: dict[str, Any] | None = None
     ) -> tuple[dict[str, Any], dict[str, Any]]:
-        """The first picture. All of the episode is a function of the seed.
+        """The first picture. All of the episode is a function of the seed; without one it is
+        another one of training.
 
         Raises:
             MissingExtraError: the package of a source is not installed; names the extra.
         """
         super().reset(seed=seed)
+        self._part = part_of(seed)
         self._episode = int(self.np_random.integers(2**62))
         self._told = []
         self._turn = self._draw(0)
@@ -190,12 +193,12 @@ class PicturesEnv(gym.Env[dict[str, Any], str], Generic[Task]):
         return Turn(scene, image, is_held_out(scene), task)
 
     def _scene(self, name: str, rng: np.random.Generator) -> Scene:
-        if name not in self._loaded:
-            self._loaded[name] = scene_sources.load_source(name)
-        return self._loaded[name].draw(rng)
+        key = name, self._part
+        if key not in self._loaded:
+            self._loaded[key] = scene_sources.load_source(*key)
+        return self._loaded[key].draw(rng)
 
     def _is_wanted(self, scene: Scene) -> bool:
         if self.held_out is not None:
             return is_held_out(scene) == self.held_out
-        seed = self.np_random_seed
-        return seed < TRAINING_SEEDS or not is_held_out(scene)
+        return self._part == "evaluation" or not is_held_out(scene)

@@ -10,6 +10,7 @@ import importlib
 import importlib.util
 
 from gato_gym.envs.language.scene import SceneSource
+from gato_gym.envs.language.seeds import PARTS, Part
 from gato_gym.errors import MissingExtraError
 
 SOURCES = ("blocks", "atari", "grid")
@@ -22,23 +23,28 @@ _NEEDS = {
 }
 
 
-def load_source(name: str) -> SceneSource:
+def load_source(name: str, part: Part = "training") -> SceneSource:
     """A new source, with a simulator of its own; `close` frees it.
 
     Args:
         name: one of `SOURCES`.
+        part: "training" or "evaluation": whose games are shown, where scenes go on from games that
+            are kept. The other sources draw all of a scene anew, alike for both.
 
     Raises:
-        ValueError: there is no such source.
+        ValueError: there is no such source or part.
         MissingExtraError: its simulator is not installed; names the extra.
     """
     if name not in SOURCES:
         raise ValueError(
             f"scene source {name!r} is unknown; expected one of {', '.join(map(repr, SOURCES))}"
         )
+    if part not in PARTS:
+        raise ValueError(f"part={part!r} is unknown; expected one of {', '.join(map(repr, PARTS))}")
     module, extra = _NEEDS[name]
     if importlib.util.find_spec(module) is None:
         raise MissingExtraError(
             f'the scene source {name!r} needs the package {module}: pip install "gato-gym[{extra}]"'
         )
-    return importlib.import_module(f"gato_gym.envs.language.sources.{name}").Source()
+    source = importlib.import_module(f"gato_gym.envs.language.sources.{name}").Source
+    return source(part) if name == "atari" else source()

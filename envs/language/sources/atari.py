@@ -2,10 +2,12 @@
 
 A state is reached by random play: actions are held for a few steps, so that play gets somewhere.
 The ends of the first `STRETCHES` stretches of each of `PLAYS` plays are kept once they were played;
-a draw goes on from one of them. In boxing the boxers are then put at random places of the ring with
-a random score, by writing into the RAM: random play leaves the white one on the left and seldom
-ahead. The addresses are those of the Atari Annotated RAM Interface (arXiv 1906.08226); where on the
-screen they put a thing was measured on frames.
+a draw goes on from one of them. Evaluation has plays of its own and leaves out their first
+`OPENING` stretches: a draw adds so few steps, and some games open so slowly, that its pictures
+would often be those of training. In boxing the boxers are then put at random places of the ring
+with a random score, by writing into the RAM: random play leaves the white one on the left and
+seldom ahead. The addresses are those of the Atari Annotated RAM Interface (arXiv 1906.08226); where
+on the screen they put a thing was measured on frames.
 
 facts      "game"       its English name in lower case
            "ahead"      boxing: white, black or nobody, by the score; about equally frequent
@@ -17,6 +19,7 @@ relations  boxing: "left of", "right of", "above", "below", where the boxers' mi
 
 from __future__ import annotations
 
+from collections import defaultdict
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -25,6 +28,7 @@ import numpy as np
 
 from gato_gym.envs.factory import make
 from gato_gym.envs.language.scene import HEIGHT, WIDTH, Relation, Scene, Thing
+from gato_gym.envs.language.seeds import Part
 
 GAMES = {
     "assault": "ALE/Assault-v5",
@@ -45,7 +49,8 @@ GAMES = {
 # Games about which there is more to say than their name come more often than the others.
 _WEIGHTS = {"boxing": 3.0, "pong": 2.0}
 
-PLAYS, STRETCHES = 24, 5
+PLAYS, STRETCHES = 24, 5  # of each part
+OPENING = 6  # stretches; crazy climber and kung fu master look the same in all plays for so long
 STEPS = 24  # of a stretch; a draw plays up to so many more
 FEWEST_STEPS = 4  # of a draw: the console needs some to show what was written into its RAM
 LONGEST_HOLD = 8  # steps that an action is held for
@@ -66,20 +71,25 @@ class _Game:
 
     env     the task, as `gato_gym.make` builds it without tokens
     start   the console's state after a reset
-    ends    of each play, the states at the ends of its first stretches, as far as they were played
+    ends    play -> the states at the ends of its first stretches, as far as they were played
     """
 
     env: gym.Env
     start: Any
-    ends: list[list[Any]] = field(default_factory=lambda: [[] for _ in range(PLAYS)])
+    ends: defaultdict[int, list[Any]] = field(default_factory=lambda: defaultdict(list))
 
 
 class Source:
-    """Frames of the games of `GAMES`, see the module."""
+    """Frames of the games of `GAMES`, see the module.
+
+    Args:
+        part: whose plays are shown, training's or evaluation's.
+    """
 
     name = "atari"
 
-    def __init__(self) -> None:
+    def __init__(self, part: Part = "training") -> None:
+        self._evaluates = part == "evaluation"
         self._games: dict[str, _Game] = {}
         weights = np.array([_WEIGHTS.get(name, 1.0) for name in GAMES])
         self._shares = weights / weights.sum()
@@ -111,13 +121,17 @@ class Source:
         """Plays on from a kept state; the last picture and the RAM."""
         game = self._game(name)
         play, stretch = int(rng.integers(PLAYS)), int(rng.integers(STRETCHES))
+        if self._evaluates:
+            play, stretch = play + PLAYS, stretch + OPENING
         ale = game.env.unwrapped.ale  # type: ignore[attr-defined]  # gym.Env does not declare it
         ends = game.ends[play]
         while len(ends) <= stretch:
             ale.restoreState(ends[-1] if ends else game.start)
             own = np.random.default_rng([play, len(ends)])
             _, over = play_randomly(game.env, STEPS, own)
-            ends.append(game.start if over else ale.cloneState(include_rng=True))
+            # A game that is over begins anew in training; evaluation tries again, see `OPENING`.
+            again = ends[-1] if self._evaluates and ends else game.start
+            ends.append(again if over else ale.cloneState(include_rng=True))
         ale.restoreState(ends[stretch])
         if name == "boxing":
             set_fight(ale, rng)

@@ -11,8 +11,9 @@ from gymnasium.utils.env_checker import check_env
 from gato_gym.envs.language import pictures_env, register_language
 from gato_gym.envs.language import sources as scene_sources
 from gato_gym.envs.language.captioning import CaptioningEnv
-from gato_gym.envs.language.pictures_env import PAIRS, TRAINING_SEEDS
+from gato_gym.envs.language.pictures_env import PAIRS
 from gato_gym.envs.language.questions import QuestionEnv
+from gato_gym.envs.language.seeds import FIRST_TRAINING_SEED as TRAINING_SEEDS
 from gato_gym.errors import MissingExtraError
 
 BOTH = pytest.mark.parametrize("make", [CaptioningEnv, QuestionEnv])
@@ -118,7 +119,11 @@ def held(env, seeds):
 def test_training_seeds_skip_what_is_held_out(make, rule):
     env = make(sources=GRID)
     assert not any(held(env, range(TRAINING_SEEDS, TRAINING_SEEDS + 20)))
-    assert set(held(env, range(7000, 7020))) == {True, False}
+    assert not any(held(env, (0, 1, 6998, 6999)))
+    assert set(held(env, (*range(7000, 7004), *range(9996, 10_000)))) == {True, False}
+    env.reset(seed=7000)
+    for _ in range(12):
+        assert not env.reset()[1]["held_out"], "without a seed it is training"
     assert all(held(make(sources=GRID, held_out=True), (7000, TRAINING_SEEDS)))
     assert not any(held(make(sources=GRID, held_out=False), range(7000, 7010)))
 

@@ -76,6 +76,8 @@ def test_relations_agree_with_places_and_are_told_from_both(drawn):
 def test_an_unknown_source_is_named_with_the_known_ones():
     with pytest.raises(ValueError, match="'sky' is unknown; expected one of 'blocks', 'atari'"):
         load_source("sky")
+    with pytest.raises(ValueError, match="part='test' is unknown; expected one of 'training', 'ev"):
+        load_source("grid", "test")
 
 
 @pytest.mark.parametrize("name", SOURCES)

@@ -42,6 +42,17 @@ def test_a_picture_is_what_an_agent_sees(source):
         assert np.array_equal(ram, ale.getRAM())
 
 
+def test_evaluation_shows_no_picture_of_training(source):
+    evaluation = atari.Source("evaluation")
+    seen = {source._play("crazy climber", np.random.default_rng(i))[0].tobytes() for i in range(60)}
+    assert len(seen) < 40  # its opening is the same again and again
+    shown = [evaluation._play("crazy climber", np.random.default_rng(i))[0] for i in range(4)]
+    again = evaluation._play("crazy climber", np.random.default_rng(0))[0]
+    evaluation.close()
+    assert not seen & {image.tobytes() for image in shown}
+    assert np.array_equal(again, shown[0])
+
+
 def test_boxers_are_where_the_memory_says(drawn):
     ring = slice(12, 54), slice(17, 63)
     for scene in of("boxing", drawn):
