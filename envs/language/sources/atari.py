@@ -97,7 +97,7 @@ class Source:
     def draw(self, rng: np.random.Generator) -> Scene:
         """A frame of a game after random play."""
         name = list(GAMES)[rng.choice(len(GAMES), p=self._shares)]
-        image, ram = self._play(name, rng)
+        image, ram = self.frame(name, rng)
         facts = {"game": name}
         things: tuple[Thing, ...] = ()
         relations: tuple[Relation, ...] = ()
@@ -117,8 +117,11 @@ class Source:
             game.env.close()
         self._games.clear()
 
-    def _play(self, name: str, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
-        """Plays on from a kept state; the last picture and the RAM."""
+    def frame(self, name: str, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
+        """A picture of a game after play from a kept state, and the RAM.
+
+        Returns (64, 80, 3) and (128,), uint8.
+        """
         game = self._game(name)
         play, stretch = int(rng.integers(PLAYS)), int(rng.integers(STRETCHES))
         if self._evaluates:
