@@ -62,6 +62,12 @@ def parrot(train: Sequence[Turn], test: Sequence[Turn], of: Callable[[Turn], Has
     return float(np.mean([is_right(usual.get(of(turn), usual[None]), turn) for turn in test]))
 
 
+def known_text(train: Sequence[Turn], test: Sequence[Turn]) -> float:
+    """The share of held-out turns whose words training has too, about another subject."""
+    known = {turn.text for turn in train}
+    return float(np.mean([turn.text in known for turn in test if turn.held_out]))
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """Return the exit code."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
@@ -78,6 +84,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         **contents(),
         "tokens": tokens(seeds[0]),
         "held_out": float(np.mean([turn.held_out for turn in test])),
+        "known_text": known_text(train, test),
         "same_words": parrot(train, test, lambda turn: turn.text),
         "same_kind": parrot(train, test, lambda turn: turn.kind),
     }

@@ -30,6 +30,7 @@ def test_the_documentation_prints_what_was_counted(script):
         ngram = found[f"ngram_{order}"]
         told = f"order {order} (perplexity {ngram['perplexity']:.2f} per token) | "
         assert f"{told}{ngram['accuracy']:.0%}" in page.replace(" %", "%")
+    assert f" {found['known_text']:.0%} of the held-out turns" in page.replace(" %", "%")
     for parrot in ("same_words", "same_kind"):
         assert f"| {found[parrot]:.0%} |" in page.replace(" %", "%")
 
@@ -38,6 +39,7 @@ def test_it_counts(script, capsys):
     assert script.main(["--train", "60", "--test", "10", "--orders", "3", "--json"]) == 0
     found = json.loads(capsys.readouterr().out)
     assert found["held_out"] >= 0.5
+    assert 0 < found["known_text"] < 0.5
     assert 0 <= found["same_words"] <= found["same_kind"] < 0.4
     assert found["ngram_3"]["perplexity"] > 1.5
     assert script.main(["--train", "5", "--test", "2", "--orders"]) == 0
