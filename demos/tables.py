@@ -11,7 +11,7 @@ from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from score_tables import RESULTS, ROOT, cells, instructions, scores, table, words
+from score_tables import RESULTS, ROOT, cells, instructions, scorecard, scores, table, words
 
 from gato_gym.agents.experts import learned_cards
 from gato_gym.envs.gato_domains import GATO_DOMAINS
@@ -296,7 +296,9 @@ def scaling() -> list[str]:
 
 
 TABLES: dict[str, dict[str, Callable[[], list[str]]]] = {
-    "README.md": {"scores": scores, "words": words, "instructions": instructions},
+    "README.md": {"scores": scores}
+    | ({"words": words} if any("accuracy" in one for one in scorecard()) else {})
+    | ({"instructions": instructions} if any("controls" in one for one in scorecard()) else {}),
     "docs/acting.md": {"bench-act": bench_act},
     "docs/evaluating.md": {"eval-batches": eval_batches},
     "docs/experts.md": {"learned": learned},
