@@ -32,7 +32,9 @@ def test_expert_acts_legally(spec, deterministic):
     for _ in range(10):
         action = agent.act(observation, deterministic)
         assert env.action_space.contains(action)
-        observation, *_ = env.step(action)
+        observation, _, terminated, truncated, _ = env.step(action)
+        if terminated or truncated:
+            break
     env.close()
 
 
@@ -45,7 +47,9 @@ def test_expert_repeats_itself(spec):
         actions = []
         for _ in range(20):
             actions.append(agent.act(observation))
-            observation, *_ = env.step(actions[-1])
+            observation, _, terminated, truncated, _ = env.step(actions[-1])
+            if terminated or truncated:
+                break
         env.close()
         return np.array(actions)
 
