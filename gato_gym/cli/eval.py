@@ -32,6 +32,7 @@ from gato_gym.cli.players import (
 )
 from gato_gym.cli.score_table import print_table
 from gato_gym.data.cluster import check_address, import_ray
+from gato_gym.data.sources.spec import is_data_task
 from gato_gym.envs.registry import named_by_data
 from gato_gym.evaluation import cluster
 from gato_gym.evaluation.batched import TOGETHER, BatchAgent
@@ -147,7 +148,19 @@ def _bundle(options: Options) -> list[Score]:
         seed=options.seed,
         precision=options.precision,
     )
-    return [_play(named_by_data(task), options, (agent, name)) for task in agent.specs]
+    return [_play(named_by_data(task), options, (agent, name)) for task in _playable(agent)]
+
+
+def _playable(agent: Any) -> list[str]:
+    """The tasks of an agent that environments make; those of data sets are told and left out."""
+    read = [task for task in agent.specs if is_data_task(task)]
+    if read:
+        told = f"gato-gym eval: read from data sets, so not played: {', '.join(read)}"
+        print(told, file=sys.stderr)
+    tasks = [named_by_data(task) for task in agent.specs if task not in read]
+    if not tasks:
+        raise ValueError("all tasks of this checkpoint were read from data sets: pass --task ID")
+    return tasks
 
 
 def _catalogue(options: Options) -> list[str]:
@@ -165,7 +178,7 @@ def _on_cluster(address: str, options: Options) -> list[Score]:
     if options.agent == "gato":
         agent = load_gato(options.checkpoint, device="cpu", precision=options.precision)
         agent = WithoutPrompt(agent) if options.no_prompt else agent
-        tasks = tasks or [named_by_data(task) for task in agent.specs]
+        tasks = tasks or _playable(agent)
         cast, names = cluster.SameAgent(agent), [agent_name(agent)] * len(tasks)
         for task in tasks:
             _warn_untrained(task, agent)

@@ -18,6 +18,7 @@ from gato_gym.models.gato import Gato
 from gato_gym.tokenizers.default_text import default_text
 
 TALK, TOLD = "text/dialogue", "gato_gym/BlockStacking-Instructed-v0"
+READ = "text/read-from-a-data-set"
 ALL = {"task", "episodes", "seed", "mean_return", "ci95", "random", "expert", "normalized"}
 ALL |= {"success_rate", "checkpoint", "steps_per_second"}
 
@@ -28,6 +29,7 @@ def tiny(tmp_path_factory):
     torch.manual_seed(0)
     folder = tmp_path_factory.mktemp("text") / "agent"
     specs = {task: envs.task_spec(task) for task in (TALK, TOLD, "CartPole-v1")}
+    specs[READ] = replace(specs[TALK], id=READ, family="data")  # no environment makes it
     model = Gato(replace(model_config("tiny"), context=512))
     with torch.no_grad():  # random weights hardly ever end a text: these do after a few tokens
         model.norm.bias += 25 * model.embedding.ids.weight[default_text().end]

@@ -3,6 +3,7 @@
 import importlib.util
 import json
 import string
+from operator import attrgetter
 
 import gymnasium
 import numpy as np
@@ -119,7 +120,7 @@ def test_replies_of_episodes_that_interleave_keep_their_seeds():
     alone = ReplyRecorder()
     rollout(Sums(), Speaker("three"), episodes=4, seed=6, observers=[alone])
     assert len(recorder.replies) == 1 + 2 + 3 + 1
-    order = lambda one: (one.seed, one.reference, one.reward)  # noqa: E731
+    order = attrgetter("seed", "reference", "reward")
     assert sorted(recorder.replies, key=order) == sorted(alone.replies, key=order)
     first = alone.replies[0]
     assert first == Reply(6, "three", "four", 0.0, "sum 0", False)
