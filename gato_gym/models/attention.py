@@ -6,7 +6,8 @@ context and a full recomputation differ only in `first_visible`.
 - `DocumentAttention`, on a CPU, where first_visible is the start of the token's document: one fused
   causal call per document, so nothing is spent on other documents or on the future
 - `FlexAttention`, on CUDA: the same, as a block mask of FlexAttention
-- `MaskedAttention`, everywhere else: fused attention under a boolean mask
+- `MaskedAttention`, everywhere else: fused attention under a boolean mask; for short rows in
+  bfloat16, compiled for a CPU, by blocks of queries
 
 Shapes: B rows, L tokens, Q queries, C keys, H heads, K key size.
 """
@@ -30,6 +31,9 @@ logger = logging.getLogger(__name__)
 # 8 KB per token and block.
 SHORT = 2048
 
+# Queries in a block of compiled attention on a CPU: its scores then stay in the cache.
+COMPILED_BLOCK = 80
+
 
 class Attention(Protocol):
     """Attention under one visibility."""
@@ -49,7 +53,34 @@ class MaskedAttention:
 
     def __call__(self, query: Tensor, key: Tensor, value: Tensor) -> Tensor:
         """See `Attention`."""
+        heads, queries = query.shape[1:3]
+        if (
+            torch.compiler.is_compiling()
+            and query.device.type == "cpu"
+            and query.dtype == torch.bfloat16
+            and queries == key.shape[2]
+            and heads * queries <= SHORT
+        ):
+            return self._in_blocks(query, key, value)
         return functional.scaled_dot_product_attention(query, key, value, attn_mask=self.mask)
+
+    def _in_blocks(self, query: Tensor, key: Tensor, value: Tensor) -> Tensor:
+        """Blocks of queries, each with the keys up to its last.
+
+        What the compiler makes of it keeps the weights for the backward pass, where PyTorch's fused
+        kernel computes them again. In bfloat16 that is faster, in float32 it is not
+        (`benchmarks/compiled_attention.py`).
+        """
+        length, attended = query.shape[2], []
+        query = query * query.shape[3] ** -0.5
+        size = -(-length // -(-length // COMPILED_BLOCK))
+        for start in range(0, length, size):
+            rows = slice(start, min(start + size, length))
+            seen = slice(0, rows.stop)
+            scores = query[:, :, rows] @ key[:, :, seen].mT
+            scores = torch.where(self.mask[:, :, rows, seen], scores, -torch.inf)
+            attended.append(scores.softmax(-1).to(value.dtype) @ value[:, :, seen])
+        return torch.cat(attended, dim=2)
 
     def rows(self, index: Tensor) -> MaskedAttention:
         """See `Attention`."""

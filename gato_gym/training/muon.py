@@ -3,8 +3,8 @@
 Muon's update is the matrix of the momentum with all singular values brought near 1, by five
 Newton-Schulz iterations (Jordan et al., 2024, https://kellerjordan.github.io/posts/muon/).
 `torch.optim.Muon` iterates in bfloat16 on every device, which a CPU without it emulates; this one
-does so on a GPU only, several matrices of a shape at once, each matrix of a stack for itself, and
-gathers what FSDP has sharded.
+does so on a GPU or where training computes in it anyway, several matrices of a shape at once, each
+matrix of a stack for itself, and gathers what FSDP has sharded.
 """
 
 from __future__ import annotations
@@ -24,13 +24,16 @@ ADAMW_RMS = 0.2
 _TOGETHER = 16
 
 
-def orthogonalize(matrices: Tensor) -> Tensor:
+def orthogonalize(matrices: Tensor, half: bool | None = None) -> Tensor:
     """(N, m, n) -> (N, m, n) with singular values of about 1 (0.7 to 1.2), zero matrices stay zero.
 
-    In bfloat16 on a GPU, where it is the fast one and exact enough, else in the precision given.
+    Args:
+        matrices: any.
+        half: in bfloat16, which is exact enough, rather than in the precision given; None = on a
+            GPU.
     """
     a, b, c = COEFFICIENTS
-    x = matrices.bfloat16() if matrices.is_cuda else matrices
+    x = matrices.bfloat16() if (matrices.is_cuda if half is None else half) else matrices
     tall = x.shape[1] > x.shape[2]
     if tall:
         x = x.mT
@@ -49,12 +52,17 @@ class MuonWithAdamW(torch.optim.Optimizer):
             rate, as AdamW's) and "parts": how many equal matrices are stacked along m.
         adamw: of all other parameters; None = there are none.
         lr: until the trainer sets each group's "lr".
+        half: see `orthogonalize`.
     """
 
     def __init__(
-        self, groups: Iterable[dict[str, Any]], adamw: torch.optim.AdamW | None, lr: float
+        self,
+        groups: Iterable[dict[str, Any]],
+        adamw: torch.optim.AdamW | None,
+        lr: float,
+        half: bool | None = None,
     ) -> None:
-        self._adamw = adamw
+        self._adamw, self._half = adamw, half
         others = adamw.param_groups if adamw else []
         super().__init__([*groups, *others], {"lr": lr})
         for group in self._matrix_groups():
@@ -90,7 +98,8 @@ class MuonWithAdamW(torch.optim.Optimizer):
         parts, rate = group["parts"], group["lr"]
         directions = torch.stack([_whole(self._direction(matrix)) for matrix in matrices])
         rows, columns = directions.shape[1] // parts, directions.shape[2]
-        updates = orthogonalize(directions.reshape(-1, rows, columns)).reshape(directions.shape)
+        turned = orthogonalize(directions.reshape(-1, rows, columns), self._half)
+        updates = turned.reshape(directions.shape)
         size = ADAMW_RMS * max(rows, columns) ** 0.5
         for matrix, update in zip(matrices, updates, strict=True):
             matrix.mul_(1 - rate * group["weight_decay"])

@@ -96,4 +96,5 @@ def make_optimizer(model: torch.nn.Module, config: TrainConfig) -> torch.optim.O
         ),
         adamw,
         lr=START_RATE,
+        half={"auto": None, "bfloat16": True, "float32": False}[config.arithmetic],
     )

@@ -61,6 +61,22 @@ def test_short_documents_by_blocks_against_a_naive_reference(length):
         torch.testing.assert_close(one, other, rtol=1e-5, atol=1e-5)
 
 
+@pytest.mark.filterwarnings(  # of torch.compile itself
+    "ignore:`torch.jit.script_method` is deprecated", "ignore:The .grad attribute of a Tensor"
+)
+@pytest.mark.parametrize("length", [7, 80, 161])
+def test_compiled_attention_by_blocks_against_the_fused_kernel(length):
+    """In bfloat16, which has 8 bits; documents end within blocks."""
+    mask = visible_mask(first_visible([[3, length - 3], [length - 1, 1], [length], [1, length - 1]]))
+    masked = MaskedAttention(mask)
+    inputs = [leaf.detach().bfloat16().requires_grad_() for leaf in leaves(length=length)]
+    torch.compiler.reset()
+    found = with_gradients(torch.compile(masked), inputs)
+    expected = with_gradients(masked, inputs)
+    for one, other in zip(found, expected, strict=True):
+        torch.testing.assert_close(one, other, rtol=0.05, atol=0.02)
+
+
 @pytest.mark.parametrize("short", [0, 20, 1 << 20])
 def test_documents_of_any_length(short, monkeypatch):
     """By the fused kernel, by blocks, or some by each."""

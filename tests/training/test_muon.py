@@ -48,6 +48,13 @@ def test_singular_values_come_near_one(shape):
     assert (turned - torch.diag_embed(values)).abs().max() < 1e-4
 
 
+def test_bfloat16_turns_them_the_same_way():
+    matrices = torch.randn(2, 40, 24, generator=torch.Generator().manual_seed(0))
+    exact, rounded = orthogonalize(matrices), orthogonalize(matrices, half=True)
+    assert rounded.dtype == torch.float32
+    assert 0 < (rounded - exact).norm() / exact.norm() < 0.02
+
+
 def test_no_gradient_is_no_direction():
     assert torch.equal(orthogonalize(torch.zeros(1, 4, 6)), torch.zeros(1, 4, 6))
 
