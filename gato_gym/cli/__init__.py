@@ -19,6 +19,7 @@ VERBS = {
     "corpus": "verify, count, describe and merge corpora; exchange data with Minari",
     "train": "train a model on a corpus, or resume",
     "finetune": "adapt an agent to a task with few episodes, all weights or LoRA",
+    "transfer": "study what pretraining is worth on tasks that were held out of it",
     "eval": "play a task and report return, confidence interval and normalised score",
     "record": "write a video of an agent",
     "caption": "say what is in pictures, or answer a question about them",

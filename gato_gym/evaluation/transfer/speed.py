@@ -1,0 +1,145 @@
+"""How long a study takes: the speed of this machine, from a short probe or as it is given."""
+
+from __future__ import annotations
+
+import tempfile
+import time
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from gato_gym.evaluation.transfer.plan import Stage, Unit
+
+PROBE_TASK = "CartPole-v1"
+PROBE_STEPS = 3
+STARTING = 4.0
+"""Seconds of a unit that are no work: a network and an optimiser are made and saved."""
+
+
+@dataclass(frozen=True)
+class Speed:
+    """Of one process.
+
+    trained  tokens per second of training, padding included
+    acted    tokens per second of acting: those of the steps that are played, in batches
+    played   steps per second of experts and environments; what collecting costs
+    source   where the figures are from
+    """
+
+    trained: float
+    acted: float
+    played: float = 1000.0
+    source: str = "given"
+
+    def __post_init__(self) -> None:
+        for name in ("trained", "acted", "played"):
+            if not 0 < getattr(self, name) < float("inf"):
+                raise ValueError(f"{name} must be positive, got {getattr(self, name)}")
+
+    def seconds(self, unit: Unit) -> float:
+        """What a unit takes, roughly."""
+        work = unit.work
+        played = work.played / self.played + work.acted / self.acted
+        return STARTING + played + work.trained / self.trained
+
+
+def given_speed(tokens_per_second: float) -> Speed:
+    """A machine that acts as fast as it trains, in tokens: so it is, about, on a CPU."""
+    return Speed(tokens_per_second, tokens_per_second)
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """Hours of one process for each stage, and of `jobs` processes for all."""
+
+    hours: dict[Stage, float]
+    units: dict[Stage, int]
+    jobs: int
+    speed: Speed
+
+    @property
+    def total(self) -> float:
+        """Hours of the whole study with so many processes."""
+        return sum(self.hours.values()) / self.jobs
+
+    def to_json(self) -> dict[str, Any]:
+        """A JSON-ready dict."""
+        return {
+            "hours": self.total,
+            "jobs": self.jobs,
+            "by_stage": {
+                stage: {"units": self.units[stage], "process_hours": self.hours[stage]}
+                for stage in self.hours
+            },
+            "tokens_per_second": {"trained": self.speed.trained, "acted": self.speed.acted},
+            "steps_per_second": self.speed.played,
+            "speed": self.speed.source,
+        }
+
+
+def estimate(units: Iterable[Unit], speed: Speed, jobs: int) -> Estimate:
+    """What units take together; the processes are never idle, which flatters the end a little."""
+    hours: dict[Stage, float] = {"collect": 0.0, "pretrain": 0.0, "finetune": 0.0}
+    counts: dict[Stage, int] = {"collect": 0, "pretrain": 0, "finetune": 0}
+    for unit in units:
+        hours[unit.stage] += speed.seconds(unit) / 3600
+        counts[unit.stage] += 1
+    return Estimate(hours, counts, jobs, speed)
+
+
+def probe(size: str, batch: int, threads: int | None = None) -> Speed:
+    """Train a few steps and play a few episodes of a small task at the study's model size.
+
+    Args:
+        size: of the model.
+        batch: rows of a step.
+        threads: of the arithmetic; None leaves them as they are.
+    """
+    import torch
+
+    from gato_gym import envs
+    from gato_gym.agents.gato import GatoAgent
+    from gato_gym.config import TrainConfig, model_config
+    from gato_gym.data.collect import collect
+    from gato_gym.data.mixture import Mixture
+    from gato_gym.data.windows import WindowSource
+    from gato_gym.evaluation.batched import batched_rollout
+    from gato_gym.tokenizers.vocabulary import Vocabulary
+    from gato_gym.training.trainer import Trainer
+
+    before = torch.get_num_threads()
+    torch.set_num_threads(threads or before)
+    shape, spec = model_config(size), envs.task_spec(PROBE_TASK)
+    copies = [envs.make(PROBE_TASK) for _ in range(2)]
+    try:
+        with tempfile.TemporaryDirectory(prefix="gato-gym-probe-") as folder:
+            corpus = collect(
+                PROBE_TASK, out=Path(folder) / "corpus", episodes=2, seed=0, progress=False
+            ).corpus
+            rows = WindowSource(
+                corpus,
+                Mixture(corpus),
+                {PROBE_TASK: spec},
+                shape.context,
+                Vocabulary(shape.text_size),
+            )
+            # The first step sets itself up: it is not counted.
+            config = TrainConfig(steps=PROBE_STEPS + 1, batch=batch, log_every=1, loader_threads=1)
+            trainer = Trainer(shape, config, rows, Path(folder) / "run")
+            times = [time.perf_counter() for _ in trainer.run()]
+            trained = PROBE_STEPS * batch * shape.context / max(times[-1] - times[0], 1e-9)
+            model = trainer.trained()
+            assert model is not None  # there is one process only
+        agent = GatoAgent(model, {PROBE_TASK: spec}, {})
+        batched_rollout(copies, agent, episodes=2, seed=0)
+        began = time.perf_counter()
+        results = batched_rollout(copies, agent, episodes=8, seed=2)
+        seconds = time.perf_counter() - began
+        # Four numbers, a separator and an action.
+        acted = 6 * sum(result.length for result in results) / max(seconds, 1e-9)
+    finally:
+        for copy in copies:
+            copy.close()
+        torch.set_num_threads(before)
+    return Speed(trained, acted, source="measured here on a small task")
