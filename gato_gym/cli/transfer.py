@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from gato_gym.evaluation.transfer.speed import Estimate, Speed
     from gato_gym.evaluation.transfer.study import Study
 
-NOMINAL = 3500.0
+NOMINAL = 5000.0
 """Tokens per second of one core at the size `bundle`: what estimates begin with."""
 
 
@@ -169,7 +169,7 @@ def _estimate_told(found: Estimate) -> str:
     return (
         f"about {found.total:,.1f} hours with {processes}; hours of one process: {parts}. "
         f"Speed, {speed.source}: {speed.trained:,.0f} tokens/s trained, {speed.acted:,.0f} "
-        f"tokens/s acted, {speed.played:,.0f} steps/s of experts"
+        f"tokens/s and {speed.passes:,.0f} passes/s acted, {speed.played:,.0f} steps/s of experts"
     )
 
 

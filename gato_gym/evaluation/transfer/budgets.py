@@ -145,20 +145,20 @@ BUDGETS = {
             draws=3,
             pool=200,
             amount=1.0,
-            tokens=1_200_000,
+            tokens=2_000_000,
             batch=16,
             learning_rate=1e-3,
             # Fewer and larger steps than the paper's 10,000 at 1e-5: what a small network needs to
             # fit a task at all, in half a minute.
             tuning=FineTuneConfig(
-                steps=100,
+                steps=120,
                 batch=4,
                 learning_rate=1e-3,
                 clip=1.0,
                 stochastic_depth=0.0,
-                evaluate_every=25,
-                evaluate_episodes=2,
-                smooth=3,
+                evaluate_every=40,
+                evaluate_episodes=3,
+                smooth=2,
             ),
         ),
         Budget(

@@ -19,6 +19,7 @@ from typing import Any, Literal
 from gato_gym import envs
 from gato_gym.envs.registry import is_available, registered
 from gato_gym.errors import GatoGymError
+from gato_gym.evaluation.batched import TOGETHER
 from gato_gym.evaluation.scores import normalize
 from gato_gym.evaluation.transfer.budgets import COLLECTION_SEED, Budget
 from gato_gym.evaluation.transfer.sources import TEXT, Source, Target, held_out_names
@@ -56,10 +57,17 @@ def run_of(regime: str, target: Target) -> str | None:
 
 @dataclass(frozen=True)
 class Work:
-    """What a unit costs: tokens trained, tokens acted, steps that experts play."""
+    """What a unit costs.
+
+    trained  tokens, padding included
+    acted    tokens of the steps that an agent plays
+    passes   of the network while it plays, each over all episodes that are played at once
+    played   steps of experts
+    """
 
     trained: int = 0
     acted: int = 0
+    passes: int = 0
     played: int = 0
 
 
@@ -210,21 +218,18 @@ def _tasks_of(run: str, domains: Mapping[str, tuple[str, ...]]) -> dict[str, tup
 
 def _collect_target(budget: Budget, target: Target) -> Unit:
     settings = {"task": target.task, "episodes": budget.pool, "seed": COLLECTION_SEED}
-    work = Work(played=budget.pool * target.steps)
+    work = Work(played=budget.pool * target.expert_steps)
     return Unit(f"collect/{HELD_OUT}/{target.name}", "collect", settings, work=work)
 
 
 def _collect_source(budget: Budget, source: Source, task: str) -> Unit:
     episodes = max(1, round(budget.amount * source.episodes))
     settings = {"task": task, "episodes": episodes, "seed": COLLECTION_SEED}
-    spec = registered(task)
-    # Few experts need all the time that they have.
-    steps = min((spec.horizon if spec else None) or 1000, 1000)
     return Unit(
         f"collect/{PRETRAINING}/{task.replace('/', '__')}",
         "collect",
         settings,
-        work=Work(played=episodes * steps),
+        work=Work(played=episodes * source.steps),
     )
 
 
@@ -262,5 +267,10 @@ def _finetune(budget: Budget, cell: Cell, run: str | None, needs: tuple[str, ...
     per_step = StepTokenizer(spec, Vocabulary(budget.model.text_size)).tokens_per_step
     evaluations = 1 + -(-tuning.steps // tuning.evaluate_every)
     played = evaluations * tuning.evaluate_episodes * cell.target.steps
-    work = Work(trained=tuning.steps * tuning.batch * budget.model.context, acted=played * per_step)
+    together = min(TOGETHER, tuning.evaluate_episodes)
+    work = Work(
+        trained=tuning.steps * tuning.batch * budget.model.context,
+        acted=played * per_step,
+        passes=-(-played * spec.action.size // together),
+    )
     return Unit(cell.key, "finetune", settings, needs, work)

@@ -131,6 +131,7 @@ class Schedule:
         What can never be done any more goes into the report.
         """
         now = time.monotonic()
+        self._drop_done_elsewhere()
         self._drop_hopeless()
         for unit in self._waiting:
             if unit.key in self._running or self._busy.get(unit.key, 0) > now:
@@ -143,6 +144,7 @@ class Schedule:
     @property
     def over(self) -> bool:
         """Whether nothing is left to be done or waited for."""
+        self._drop_done_elsewhere()
         self._drop_hopeless()
         return not self._waiting
 
@@ -174,6 +176,12 @@ class Schedule:
         rest = sum(self._speed.seconds(unit) for unit in self._waiting)
         factor = self._worked / self._guessed if self._guessed else 1.0
         return timedelta(seconds=round(rest * factor / self._jobs))
+
+    def _drop_done_elsewhere(self) -> None:
+        for unit in [unit for unit in self._waiting if unit.key in self._busy]:
+            if self._is_done(unit):
+                self._waiting.remove(unit)
+                self._there += 1
 
     def _drop_hopeless(self) -> None:
         """Units that need what failed, or what was not chosen and nobody is at."""

@@ -29,6 +29,7 @@ class Target:
     source  the domain of `SOURCES` that is "the same domain"
     title   over its panel
     steps   of an episode of an agent that plays badly, for estimates
+    expert_steps  the same of the expert
     figure  of the paper
     """
 
@@ -37,6 +38,7 @@ class Target:
     source: str
     title: str
     steps: int
+    expert_steps: int
     figure: str = "figure-9"
 
 
@@ -49,26 +51,31 @@ TARGETS = {
             "dm_control",
             "cartpole swingup (DM Control)",
             1000,
+            1000,
         ),
-        Target("assembly", "Meta-World/assembly-v3", "meta_world", "assembly (Meta-World)", 500),
+        Target(
+            "assembly", "Meta-World/assembly-v3", "meta_world", "assembly (Meta-World)", 500, 500
+        ),
         Target(
             "order-of-apples",
             "gato_gym/OrderOfApples-v0",
             "navigation",
             "order of apples (first person)",
             900,
+            391,
         ),
-        Target("boxing", "ALE/Boxing-v5", "atari", "boxing (ALE Atari)", 1785),
+        Target("boxing", "ALE/Boxing-v5", "atari", "boxing (ALE Atari)", 1785, 226),
         Target(
             "block-stacking",
             "gato_gym/BlockStacking-v0",
             "manipulation",
             "block stacking",
             400,
+            101,
             "figure-19",
         ),
         # Of the budget `smoke`, so that a study takes seconds.
-        Target("cart-pole", "CartPole-v1", "classic", "cart pole", 30),
+        Target("cart-pole", "CartPole-v1", "classic", "cart pole", 30, 500),
     )
 }
 """The paper's four held-out tasks (section 5.2), block stacking (appendix I), and one for tests."""
@@ -80,13 +87,15 @@ class Source:
 
     tasks     ids, all with an expert
     domains   of the catalogue, where the budget asks for every task with an expert
-    episodes  of each task at amount 1: about 10,000 steps a task, fewer where pictures are slow
+    episodes  of each task at amount 1
+    steps     of an episode, about, for estimates
     why       these
     """
 
     tasks: tuple[str, ...]
     domains: tuple[str, ...]
     episodes: int
+    steps: int
     why: str
 
 
@@ -105,28 +114,32 @@ SOURCES: Mapping[str, Source] = {
         ),
         ("dm_control",),
         12,
+        1000,
         "all tasks of the suite whose expert ships here, but for the held-out one",
     ),
     "meta_world": Source(
         _meta_world("reach", "push", "pick-place", "peg-insert-side", "disassemble", "drawer-open"),
         ("meta_world",),
         20,
+        500,
         "three skills that assembly is made of, two of its neighbours, and one that is not",
     ),
     "navigation": Source(
         tuple(
-            f"BabyAI-{name}-pixels-v0"
+            f"gato_gym/BabyAI-{name}-pixels-v0"
             for name in ("GoToObj", "GoToLocal", "GoToRedBall", "PickupLoc", "PutNextLocal")
         ),
         ("babyai_pixels",),
         150,
-        "the suite has one first-person walk, so its neighbours are walks seen as pictures from "
-        "above the walker, who turns, goes and picks up as there",
+        10,
+        "the suite has one first-person walk; its nearest neighbours are walks seen as pictures "
+        "of what is before the walker, who turns, goes and picks up as there",
     ),
     "atari": Source(
         ("ALE/Pong-v5", "ALE/Breakout-v5", "ALE/Freeway-v5"),
         ("atari",),
         4,
+        2700,
         "games whose expert ships here and ends within a few thousand steps",
     ),
     "manipulation": Source(
@@ -136,12 +149,14 @@ SOURCES: Mapping[str, Source] = {
         ),
         ("manipulation",),
         60,
+        135,
         "the other tasks of the same arm, told by the same kinds of numbers",
     ),
     TEXT: Source(
         ("text/captioning", "text/vqa", "text/dialogue"),
         (TEXT,),
         300,
+        5,
         "all that speaks; pictures are drawn by the simulators of blocks and grids only, as those "
         "of Atari show the held-out game",
     ),
@@ -149,8 +164,10 @@ SOURCES: Mapping[str, Source] = {
 """What each domain's pretraining learns."""
 
 SMOKE_SOURCES: Mapping[str, Source] = {
-    "classic": Source(("MountainCar-v0",), ("classic",), 2, "short episodes, tiny observations"),
-    TEXT: Source(("text/dialogue",), (TEXT,), 2, "needs no simulator"),
+    "classic": Source(
+        ("MountainCar-v0",), ("classic",), 2, 200, "short episodes, tiny observations"
+    ),
+    TEXT: Source(("text/dialogue",), (TEXT,), 2, 5, "needs no simulator"),
 }
 """The same for the budget `smoke`."""
 
