@@ -4,7 +4,8 @@
 
 examples:
     gato-gym eval --task CartPole-v1 --episodes 50 --seed 7000 --json
-    gato-gym eval --all --episodes 50 --num-envs 16 --out scorecard.json
+    gato-gym eval --all --episodes 10
+    gato-gym eval --all --num-envs 16 --out scorecard.json --chart thresholds.svg
     gato-gym eval --task ALE/Boxing-v5 --agent expert --episodes 20
     gato-gym eval --task text/captioning --episodes 50
     gato-gym eval --task gato_gym/BlockStacking-Instructed-v0 --controls
@@ -14,11 +15,15 @@ examples:
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from gato_gym import envs
+from gato_gym.cli.eval_all import Outcome, one_by_one, run_all
+from gato_gym.cli.eval_cluster import play_on_cluster
 from gato_gym.cli.players import (
     AgentKind,
     PrecisionName,
@@ -32,14 +37,12 @@ from gato_gym.cli.players import (
 )
 from gato_gym.cli.score_table import print_table
 from gato_gym.data.cluster import check_address, import_ray
-from gato_gym.data.sources.spec import is_data_task
-from gato_gym.envs.registry import named_by_data
 from gato_gym.evaluation import cluster
 from gato_gym.evaluation.batched import TOGETHER, BatchAgent
 from gato_gym.evaluation.comparisons import compare, control_of
 from gato_gym.evaluation.language import TruthRecorder
 from gato_gym.evaluation.progress import ProgressBar
-from gato_gym.evaluation.scores import Score, agent_name, evaluate, summarize
+from gato_gym.evaluation.scores import Score, agent_name, evaluate
 
 
 @dataclass(frozen=True)
@@ -51,7 +54,7 @@ class Options:
     all: bool = False
     """All tasks that the checkpoint was trained on; that have an expert; or that are installed."""
     episodes: int = 50
-    """Episodes per task."""
+    """Episodes per task; 10 for a quick look."""
     seed: int = 7000
     """Seed of the first episode; episode i has seed + i."""
     agent: AgentKind = "gato"
@@ -75,7 +78,10 @@ class Options:
     no_controls: bool = False
     """Not even for a text task."""
     out: Path | None = None
-    """Also write the JSON to this file."""
+    """Also write the JSON to this file. With --all each finished task is kept beside it at once, so
+    the same command goes on where it was stopped."""
+    chart: Path | None = None
+    """With --all: draw how many tasks reach x % of the expert, into a file .svg or .png."""
     json: bool = False
     """Print JSON."""
 
@@ -86,28 +92,27 @@ def run(options: Options) -> int:
         raise ValueError("pass either --task ID or --all")
     if options.workers is not None and (options.ray is None or options.workers < 1):
         raise ValueError("--workers N, at least 1, is for --ray ADDRESS")
+    if options.episodes < 1:
+        raise ValueError(f"--episodes must be at least 1, got {options.episodes}")
+    if options.chart is not None and not options.all:
+        raise ValueError("--chart counts tasks: it is for --all")
     _check_num_envs(options)
     _check_controls(options)
     if options.ray is not None:
-        scores = _on_cluster(options.ray, options)
-    else:
-        scores = _bundle(options) if options.all else [_play(str(options.task), options)]
-    result: dict[str, Any]
+        # What is wrong with the options is told before a model is loaded or a cluster started.
+        check_address(options.ray)
+        import_ray()
+    check_player(options.agent, options.checkpoint, not options.no_prompt, options.precision)
     if options.all:
-        domains = {one.task: envs.task_spec(one.task).domain for one in scores}
-        result = {
-            "tasks": [one.to_json() for one in scores],
-            "domains": summarize(scores, domains),
-            "checkpoint": scores[0].checkpoint if options.agent == "gato" else options.agent,
-        }
-    else:
-        result = scores[0].to_json()
+        return _run_all(options)
+    score = _play(str(options.task), options) if options.ray is None else _on_cluster(options)
+    result = score.to_json()
     if options.out is not None:
         write_json(options.out, result)
     if options.json:
         print_json(result)
     else:
-        print_table(scores)
+        print_table([result])
     return 0
 
 
@@ -136,70 +141,76 @@ def _check_controls(options: Options) -> None:
         )
 
 
-def _bundle(options: Options) -> list[Score]:
-    if options.agent != "gato":
-        return [_play(task, options) for task in _catalogue(options)]
-    agent: Any
-    agent, name = load_player(
-        "gato",
-        "",
-        checkpoint=options.checkpoint,
-        prompt=not options.no_prompt,
-        seed=options.seed,
-        precision=options.precision,
-    )
-    return [_play(named_by_data(task), options, (agent, name)) for task in _playable(agent)]
+def _run_all(options: Options) -> int:
+    agent: Any = None
+    if options.ray is not None:
+        cast, name_of, agent = _cast(options)
 
+        def play_there(tasks: Sequence[str]) -> Iterator[Outcome]:
+            return play_on_cluster(
+                str(options.ray),
+                tasks,
+                cast,
+                name_of,
+                episodes=options.episodes,
+                seed=options.seed,
+                workers=options.workers,
+            )
 
-def _playable(agent: Any) -> list[str]:
-    """The tasks of an agent that environments make; those of data sets are told and left out."""
-    read = [task for task in agent.specs if is_data_task(task)]
-    if read:
-        told = f"gato-gym eval: read from data sets, so not played: {', '.join(read)}"
-        print(told, file=sys.stderr)
-    tasks = [named_by_data(task) for task in agent.specs if task not in read]
-    if not tasks:
-        raise ValueError("all tasks of this checkpoint were read from data sets: pass --task ID")
-    return tasks
-
-
-def _catalogue(options: Options) -> list[str]:
-    return [spec.id for spec in envs.tasks() if spec.expert or options.agent == "random"]
-
-
-def _on_cluster(address: str, options: Options) -> list[Score]:
-    # What is wrong with the options is told before a model is loaded or a cluster started.
-    check_address(address)
-    import_ray()
-    check_player(options.agent, options.checkpoint, not options.no_prompt, options.precision)
-    tasks = [] if options.task is None else [envs.task_spec(options.task).id]
-    agent: Any
-    cast: cluster.Cast
+        return run_all(options, agent, _title(options, agent), play_there)
     if options.agent == "gato":
-        agent = load_gato(options.checkpoint, device="cpu", precision=options.precision)
-        agent = WithoutPrompt(agent) if options.no_prompt else agent
-        tasks = tasks or _playable(agent)
-        cast, names = cluster.SameAgent(agent), [agent_name(agent)] * len(tasks)
-        for task in tasks:
-            _warn_untrained(task, agent)
-    elif options.agent == "expert":
-        tasks = tasks or _catalogue(options)
-        cast, names = cluster.OwnExperts(), [own_expert(task) for task in tasks]
-    else:
-        tasks = tasks or _catalogue(options)
-        cast, names = cluster.RandomPlay(options.seed), ["random"] * len(tasks)
-    return cluster.evaluate_on_cluster(
-        address,
-        tasks,
+        agent, _ = load_player(
+            "gato",
+            "",
+            checkpoint=options.checkpoint,
+            prompt=not options.no_prompt,
+            seed=options.seed,
+            precision=options.precision,
+        )
+
+    def play(task: str, title: str) -> Score:
+        return _play(task, options, None if agent is None else (agent, None), title)
+
+    return run_all(options, agent, _title(options, agent), partial(one_by_one, play=play))
+
+
+def _title(options: Options, agent: Any) -> str:
+    return options.agent if agent is None else agent_name(agent)
+
+
+def _cast(options: Options) -> tuple[cluster.Cast, Callable[[str], str], Any]:
+    """Who plays on a cluster, its name in the score of a task, and the model if it is one."""
+    if options.agent == "expert":
+        return cluster.OwnExperts(), own_expert, None
+    if options.agent == "random":
+        return cluster.RandomPlay(options.seed), lambda task: "random", None
+    agent: Any = load_gato(options.checkpoint, device="cpu", precision=options.precision)
+    agent = WithoutPrompt(agent) if options.no_prompt else agent
+    return cluster.SameAgent(agent), lambda task: agent_name(agent), agent
+
+
+def _on_cluster(options: Options) -> Score:
+    task = envs.task_spec(str(options.task)).id
+    cast, name_of, agent = _cast(options)
+    _warn_untrained(task, agent)
+    (score,) = cluster.evaluate_on_cluster(
+        str(options.ray),
+        [task],
         cast,
-        names,
+        [name_of(task)],
         episodes=options.episodes,
         seed=options.seed,
         workers=options.workers,
     )
+    return score
 
 
-def _play(task: str, options: Options, player: tuple[Any, str | None] | None = None) -> Score:
+def _play(
+    task: str,
+    options: Options,
+    player: tuple[Any, str | None] | None = None,
+    title: str | None = None,
+) -> Score:
     # An unknown task is told before a model is loaded.
     envs.make(task).close()
     compared = _is_compared(task, options)
@@ -217,7 +228,7 @@ def _play(task: str, options: Options, player: tuple[Any, str | None] | None = N
     if num_envs > 1 and not in_batches:
         raise ValueError(f"--num-envs {num_envs}: {agent_name(agent)} plays one episode at a time")
     truth = TruthRecorder(task)
-    with ProgressBar(task, options.episodes) as bar:
+    with ProgressBar(title or task, options.episodes) as bar:
         score = evaluate(
             task,
             agent,

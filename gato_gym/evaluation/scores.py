@@ -8,19 +8,19 @@ from __future__ import annotations
 
 import contextlib
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
 from functools import partial
 from typing import Any
 
 import gymnasium
 import numpy as np
-from scipy import stats
 
 from gato_gym import envs
 from gato_gym.agents import Agent
+from gato_gym.evaluation.aggregate import summarize as summarize
 from gato_gym.evaluation.batched import batched_rollout, check_batches
-from gato_gym.evaluation.intervals import RESAMPLES, bootstrap_interval, ratio_interval
+from gato_gym.evaluation.intervals import bootstrap_interval, ratio_interval
 from gato_gym.evaluation.language import Interval, LanguageScore, ReplyRecorder, language_score
 from gato_gym.evaluation.rollout import EpisodeResult, Observer, rollout
 from gato_gym.types import TaskSpec
@@ -75,6 +75,21 @@ class Score:
         if self.language is not None:
             found |= self.language.to_json()
         return found | dict(self.beside)
+
+    @classmethod
+    def from_json(cls, row: Mapping[str, Any]) -> Score:
+        """A score of which `to_json` gives `row` again; what is said of words is in `beside`.
+
+        Raises:
+            KeyError, TypeError: it is not such a row.
+        """
+        own = {one.name for one in fields(cls)} - {"language", "beside"}
+        found = {name: value for name, value in row.items() if name in own}
+        found |= {"ci95": tuple(row["ci95"]), "returns": tuple(row["returns"])}
+        if "accuracy_ci95" in row:
+            found["accuracy_ci95"] = tuple(row["accuracy_ci95"])
+        beside = {name: value for name, value in row.items() if name not in own}
+        return cls(**found, beside=beside)
 
 
 def evaluate(
@@ -198,41 +213,3 @@ def normalize(value: float, random: float | None, expert: float | None) -> float
     if random is None or expert is None or not expert > random:
         return None
     return (value - random) / (expert - random)
-
-
-def summarize(scores: Iterable[Score], domains: Mapping[str, str]) -> dict[str, dict[str, Any]]:
-    """Normalised scores by domain: {"mean", "iqm", "ci95", "count"}.
-
-    Args:
-        scores: of several tasks.
-        domains: task -> domain.
-
-    Returns:
-        Per domain the mean over its tasks with its 95 % interval (episodes are resampled within
-        each task), and the interquartile mean over all their episodes, as rliable does. `count` is
-        the number of tasks with a normalised score; where it is 0 the rest is None.
-    """
-    groups: dict[str, list[Score]] = {}
-    for one in scores:
-        groups.setdefault(domains[one.task], []).append(one)
-    return {domain: _domain(group) for domain, group in sorted(groups.items())}
-
-
-def _domain(group: Sequence[Score]) -> dict[str, Any]:
-    normalized = [
-        (np.array(one.returns) - one.random) / (one.expert - one.random)
-        for one in group
-        if one.normalized is not None and one.random is not None and one.expert is not None
-    ]
-    if not normalized:
-        return {"mean": None, "iqm": None, "ci95": None, "count": 0}
-    rng = np.random.default_rng(0)
-    # One task at a time: (resamples, episodes) indices of it, averaged at once.
-    means = [v[rng.integers(len(v), size=(RESAMPLES, len(v)))].mean(axis=1) for v in normalized]
-    low, high = np.percentile(np.mean(means, axis=0), [2.5, 97.5])
-    return {
-        "mean": float(np.mean([values.mean() for values in normalized])),
-        "iqm": float(stats.trim_mean(np.concatenate(normalized), 0.25)),
-        "ci95": [float(low), float(high)],
-        "count": len(normalized),
-    }

@@ -123,7 +123,7 @@ def test_people_read_a_table(capsys):
             "perplexity": 1.5,
         },
     )
-    print_table([score])
+    print_table([score.to_json()])
     printed = capsys.readouterr().out
     for line in (
         "text/vqa                            4       0.8",
@@ -137,10 +137,10 @@ def test_people_read_a_table(capsys):
         assert line in printed, printed
     told = {"mean_return": 1.0, "ci95": [0.5, 1.5], "success_rate": 0.2, "ratio": 4.0}
     plain = replace(score, language=None, accuracy=None, beside={"controls": {"shuffled": told}})
-    assert details(plain) == [
+    assert details(plain.to_json()) == [
         "control: shuffled: return 1.0 [0.5, 1.5], success 20%; with the right text 4.0 times that"
     ]
-    assert details(replace(plain, beside={})) == []
+    assert details(replace(plain, beside={}).to_json()) == []
 
 
 def test_a_video_of_words_can_be_read(run_json, tmp_path):

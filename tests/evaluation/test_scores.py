@@ -16,13 +16,11 @@ from gato_gym.errors import UnknownTaskError
 from gato_gym.evaluation import scores
 from gato_gym.evaluation.rollout import EpisodeResult
 from gato_gym.evaluation.scores import (
-    Score,
     agent_name,
     bootstrap_interval,
     evaluate,
     normalize,
     score,
-    summarize,
 )
 
 KEYS = {
@@ -33,25 +31,6 @@ KEYS = {
 
 def results(returns, success=None, seed=7000):
     return [EpisodeResult(seed + i, r, 10, success, True, 0.5) for i, r in enumerate(returns)]
-
-
-def a_score(task, returns, random=0.0, expert=10.0):
-    mean = float(np.mean(returns))
-    return Score(
-        task=task,
-        episodes=len(returns),
-        seed=0,
-        mean_return=mean,
-        ci95=bootstrap_interval(returns),
-        random=random,
-        expert=expert,
-        normalized=normalize(mean, random, expert),
-        success_rate=None,
-        checkpoint="test",
-        steps_per_second=1.0,
-        mean_length=1.0,
-        returns=tuple(returns),
-    )
 
 
 @pytest.mark.parametrize(
@@ -164,22 +143,6 @@ def test_names_of_agents():
 
     assert agent_name(Named()) == "bundled"
     assert agent_name(RandomAgent(0)) == "RandomAgent"
-
-
-def test_the_summary_of_domains():
-    scores = [a_score("a", [0.0, 10.0]), a_score("b", [10.0, 10.0]), a_score("c", [5.0] * 4)]
-    found = summarize(scores, {"a": "x", "b": "x", "c": "y"})
-    assert found["x"]["count"] == 2
-    assert found["x"]["mean"] == pytest.approx(0.75)
-    # Episodes 0, 1, 1, 1: the middle half is 1, 1.
-    assert found["x"]["iqm"] == pytest.approx(1.0)
-    assert found["x"]["ci95"] == [pytest.approx(0.5), pytest.approx(1.0)]
-    assert found["y"] == {"mean": 0.5, "iqm": 0.5, "ci95": [0.5, 0.5], "count": 1}
-
-
-def test_a_domain_without_references_says_so():
-    found = summarize([a_score("a", [1.0], random=None)], {"a": "x"})
-    assert found == {"x": {"mean": None, "iqm": None, "ci95": None, "count": 0}}
 
 
 # Many episodes at once
