@@ -114,7 +114,8 @@ def _choose(options: Options, agent: Any) -> tuple[list[str], dict[str, str]]:
     if agent is None:
         known = (spec for spec in envs.tasks() if spec.expert or options.agent == "random")
         return [spec.id for spec in known], {}
-    tasks, skipped = [], {}
+    tasks: list[str] = []
+    skipped: dict[str, str] = {}
     for task in agent.specs:
         if is_data_task(task):
             _skip(skipped, task, "it is read from data sets, no environment plays it")

@@ -22,7 +22,7 @@ _TITLE = "Tasks that reach x % of the expert"
 _LIGHT, _DARK = ("#222222", "#d8d8d8"), ("#eceef3", "#3a3f4b")
 _GROUND = "#111318"
 # In SVG, texts stay texts, and names of parts do not depend on chance.
-_SVG = {"svg.fonttype": "none", "svg.hashsalt": "gato-gym"}
+_SVG: dict[Any, Any] = {"svg.fonttype": "none", "svg.hashsalt": "gato-gym"}
 
 
 def draw_thresholds(
