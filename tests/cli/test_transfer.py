@@ -102,12 +102,12 @@ def test_cells_differ_in_their_start_only_and_draws_are_nested(study):
         if unit.endswith("/2/0")
     ]
     assert all(one == alike[0] for one in alike)
-    weights = {u: told["result"]["weights"] for u, (_, told) in found.items() if "pretrain" in u}
+    weights = {u: told["result"]["weights"] for u, (_, told) in found.items() if "pretrain/" in u}
     assert len(set(weights.values())) == 3
     assert cells["finetune/all/cart-pole/1/0"]["base"] == weights["pretrain/all"]
     assert cells["finetune/same-domain/cart-pole/1/0"]["base"] == weights["pretrain/only-classic"]
     assert cells["finetune/scratch/cart-pole/1/0"]["start"] == "scratch"
-    assert {told["result"]["tokens"] for u, (_, told) in found.items() if "pretrain" in u} == {384}
+    assert {told["result"]["tokens"] for u, (_, told) in found.items() if "pretrain/" in u} == {384}
     machine = found["finetune/all/cart-pole/1/0"][1]
     assert machine["versions"]["torch"] and machine["machine"] and machine["seconds"] > 0
 

@@ -130,8 +130,8 @@ SOURCES: Mapping[str, Source] = {
             for name in ("GoToObj", "GoToLocal", "GoToRedBall", "PickupLoc", "PutNextLocal")
         ),
         ("babyai_pixels",),
-        150,
-        10,
+        500,
+        6,
         "the suite has one first-person walk; its nearest neighbours are walks seen as pictures "
         "of what is before the walker, who turns, goes and picks up as there",
     ),
