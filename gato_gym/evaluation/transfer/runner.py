@@ -42,7 +42,7 @@ def perform(study: Study, unit: Unit, stop: Stop, beside: Mapping[str, Any]) -> 
         stop: asked between steps; the unit is saved and left.
         beside: goes into the result, e.g. the machine and the versions of packages.
     """
-    from gato_gym.evaluation.transfer.stages import STAGES, tidy
+    from gato_gym.evaluation.transfer.stages import STAGES
 
     began = time.monotonic()
     with study.claimed(unit) as mine:
@@ -56,7 +56,7 @@ def perform(study: Study, unit: Unit, stop: Stop, beside: Mapping[str, Any]) -> 
                     return Outcome("stopped")
                 seconds = time.monotonic() - began
                 study.finish(unit, found, seconds=round(seconds, 1), **beside)
-            tidy(unit, study)
+            study.tidy(unit)
             return Outcome("done", _told(study.result(unit) or {}), time.monotonic() - began)
         except Exception as error:  # whatever it is, the other units go on
             line = " ".join(str(error).split())
@@ -115,6 +115,9 @@ class Schedule:
         self._tell, self._speed, self._jobs = tell, speed, jobs
         self._finished: set[str] = set()
         self._waiting = [unit for unit in chosen if not self._is_done(unit)]
+        for unit in chosen:
+            if unit.key in self._finished:  # it may have been killed before it tidied up
+                study.tidy(unit)
         self._total, self._there = len(chosen), len(chosen) - len(self._waiting)
         self._running: set[str] = set()
         self._busy: dict[str, float] = {}  # held elsewhere -> when to look again

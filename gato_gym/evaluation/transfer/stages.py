@@ -168,14 +168,6 @@ STAGES: Mapping[Stage, Callable[[Unit, Study, Stop], dict[str, Any] | None]] = {
 }
 
 
-def tidy(unit: Unit, study: Study) -> None:
-    """Delete what a unit that is done needed only to be resumed: its checkpoints, several times
-    the size of the network."""
-    run = study.path(unit) / "run"
-    if run.is_dir():
-        shutil.rmtree(run)
-
-
 def arithmetic(tokens: int) -> dict[str, Any]:
     """How to compute a training of so many tokens here; settings of `TrainConfig`.
 

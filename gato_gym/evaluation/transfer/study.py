@@ -19,6 +19,7 @@ import contextlib
 import fcntl
 import json
 import os
+import shutil
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -130,6 +131,12 @@ class Study:
         folder = self.path(unit)
         folder.mkdir(parents=True, exist_ok=True)
         (folder / "failure.txt").write_text(why, encoding="utf-8")
+
+    def tidy(self, unit: Unit) -> None:
+        """Delete what a unit that is done needed only to be resumed: its checkpoints, several times
+        the size of the network."""
+        # Another process may be at the same.
+        shutil.rmtree(self.path(unit) / "run", ignore_errors=True)
 
     @contextlib.contextmanager
     def claimed(self, unit: Unit) -> Iterator[bool]:

@@ -78,8 +78,11 @@ def test_each_unit_is_done_once(study, plan, quick):
     assert notes == report.done == [unit.key for unit in plan.units]
     assert lines[0].startswith("[1/22] collect/held-out/cart-pole: 1 episodes")
     assert "left about" in lines[0] and lines[-1].endswith("left about 0:00:00")
+    # Killed between its result and the deletion of its checkpoints.
+    (study.path("pretrain/all") / "run/step-00000001").mkdir(parents=True)
     report, lines = go(study, plan)
     assert report == runner.Report() and lines == [] and len(notes) == 22
+    assert not (study.path("pretrain/all") / "run").exists()
 
 
 def test_a_changed_setting_is_named(study, plan, quick):
