@@ -6,6 +6,8 @@ import difflib
 from collections.abc import Sequence
 from pathlib import Path
 
+import numpy as np
+
 from gato_gym import envs
 from gato_gym.errors import UnknownTaskError
 from gato_gym.evaluation.overlay import OverlayPainter
@@ -48,7 +50,7 @@ def attention(
         for step in range(max(steps) + 1):
             if step in steps:
                 frame = env.render()
-                assert frame is not None
+                assert isinstance(frame, np.ndarray)  # as "rgb_array" promises
                 caption = f"{task}, seed {seed}, step {step}"
                 found.append(picture(f"attention-{step}", caption, painter(env, obs, frame)))
             obs, _, terminated, truncated, _ = env.step(agent.act(obs))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -131,18 +132,25 @@ def _ancestors(card: Mapping[str, Any]) -> list[Ancestor]:
 
 
 def _evaluation(scores: Scores | None) -> str | None:
-    """The command that plays such a scorecard again."""
+    """The command that plays such a scorecard again, None where its tasks were played unlike."""
     if scores is None or not scores.rows:
         return None
     episodes = {row.episodes for row in scores.rows}
     seeds = {int(number(row.told.get("seed")) or 0) for row in scores.rows}
     if len(episodes) > 1 or len(seeds) > 1:
         return None
-    name = scores.checkpoint.partition(" (")[0]
-    words = ["gato-gym eval --all"]
-    words += [f"--agent {name}"] if name in ("expert", "random") else []
-    words += [f"--checkpoint {name}"] if name not in ("bundled", "expert", "random", "") else []
-    return " ".join([*words, f"--episodes {episodes.pop()} --seed {seeds.pop()}"])
+    settings, name = scores.settings, scores.checkpoint.partition(" (")[0]
+    words = ["gato-gym", "eval", "--all"]
+    if name in ("expert", "random"):
+        words += ["--agent", name]
+    elif name not in ("bundled", ""):
+        words += ["--checkpoint", name]
+    words += ["--episodes", str(episodes.pop()), "--seed", str(seeds.pop())]
+    if settings.get("precision", "float32") != "float32":
+        words += ["--precision", printable(settings["precision"])]
+    words += ["--no-prompt"] if settings.get("prompt") is False else []
+    words += ["--controls"] if settings.get("controls") is True else []
+    return shlex.join(words)
 
 
 # Data
@@ -225,7 +233,7 @@ def _of_corpus(corpus: Corpus) -> Data:
     ]
     strips = [
         Strip(
-            task,
+            printable(task),
             row["domain"],
             [entry.episode_return for entry in corpus.episodes(task)],
             row["random"],

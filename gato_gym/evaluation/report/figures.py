@@ -134,20 +134,23 @@ def few_shot(run: FewShot) -> Chart:
 
     def draw() -> Figure:
         figure, axes = _axes(rows=2)
-        color = theme.hue(0)
-        plain = {"ls": "none", "marker": "o", "ms": 3, "alpha": 0.55, "mew": 0}
-        axes.plot(run.played.steps, run.played.values, color=color, **plain)
-        axes.plot(run.average.steps, run.average.values, color=color, lw=1.8)
-        handles = [("evaluation", axes.lines[0]), (run.average.name, axes.lines[1])]
+        dots: dict[str, Any] = {"ls": "none", "marker": "o", "ms": 3, "alpha": 0.55, "mew": 0}
+        axes.plot(run.played.steps, run.played.values, color=theme.hue(0), **dots)
+        axes.plot(run.average.steps, run.average.values, color=theme.hue(0), lw=1.8)
+        handles: list[tuple[str, Any]] = [
+            ("evaluation", axes.lines[0]),
+            (run.average.name, axes.lines[1]),
+        ]
         if run.best is not None:
-            ring = {"marker": "o", "ms": 8, "mfc": "none", "mew": 1.6, "ls": "none"}
-            axes.plot(*run.best, color=theme.hue(1), **ring)
-            handles.append(("score: its maximum", axes.lines[-1]))
+            ring: dict[str, Any] = {"marker": "o", "ms": 8, "mfc": "none", "mew": 1.6, "ls": "none"}
+            (line,) = axes.plot(*run.best, color=theme.hue(1), **ring)
+            handles.append(("score: its maximum", line))
         for place, (name, value) in enumerate((("random", run.random), ("expert", run.expert))):
             if value is not None:
-                style = {"color": theme.light("dim"), "lw": 1, "ls": theme.DASHES[1 + place]}
-                handles.append((name, axes.axhline(value, **style)))
-        _legend(figure, [(name, line) for name, line in handles])
+                dashes = theme.DASHES[1 + place]
+                mark = axes.axhline(value, color=theme.light("dim"), lw=1, ls=dashes)
+                handles.append((name, mark))
+        _legend(figure, handles)
         return figure
 
     note = f"Mean return after so many steps of fine-tuning on {run.task}."
@@ -226,11 +229,9 @@ def _lines(
             axes.set_ylim(bottom=bottom, top=float(values.max()) * 1.08 or 1)
         axes.yaxis.set_major_formatter(FuncFormatter(shown))
         if broken:
-            cross = {"ls": "none", "marker": "x", "ms": 5, "mew": 1.5, "clip_on": False}
-            place = axes.get_xaxis_transform()
-            axes.plot(
-                broken, [0.03] * len(broken), color=theme.light("bad"), transform=place, **cross
-            )
+            cross: dict[str, Any] = {"ls": "none", "marker": "x", "ms": 5, "mew": 1.5}
+            cross |= {"color": theme.light("bad"), "transform": axes.get_xaxis_transform()}
+            axes.plot(broken, [0.03] * len(broken), clip_on=False, **cross)
         if named:
             _legend(figure, [(one.name, line) for one, line in zip(series, lines, strict=True)])
         return figure

@@ -102,7 +102,7 @@ def _encoded(count: int) -> int:
 def _poster(data: bytes) -> str:
     """The address of a still from the middle of a video, "" of one without pictures."""
     try:
-        with av.open(io.BytesIO(data)) as video:
+        with av.open(io.BytesIO(data), mode="r") as video:
             video.seek((video.duration or 0) // 2)
             return _jpeg(next(video.decode(video=0)).to_ndarray(format="rgb24"))
     except (av.error.FFmpegError, StopIteration, IndexError):

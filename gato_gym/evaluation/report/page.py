@@ -108,7 +108,10 @@ def build(
 
     check_videos(videos)
     run = RunFolder(path)
-    asked = read_scores(scores) if scores is not None else None
+    asked = None
+    if scores is not None:
+        asked = read_scores(scores)
+        run.keep(scores.name, scores.read_bytes())
     if (overlay is not None or says) and run.agent_folder is None:
         raise ValueError(f"{path} has no agent yet, which --overlay and --says let play")
     specs, card = run.of_agent(TASKS), run.of_agent(CARD)
@@ -188,11 +191,10 @@ def _scores(
     run: RunFolder, asked: dict[str, Any] | None, specs: dict[str, Any]
 ) -> tuple[Scores | None, list[str]]:
     """The scores to show, if there are any, and why they may not be this agent's."""
-    scorecard = asked
-    for place in (run.agent, "") if asked is None and run.agent is not None else ():
-        if scorecard is None:
-            scorecard = run.document(f"{place}{SCORECARD}") or None
-    if scorecard is None:
+    scorecard, own = asked, run.agent_folder
+    if scorecard is None and own is not None:
+        scorecard = run.of_agent(SCORECARD) or run.document(SCORECARD)
+    if not scorecard:
         return None, []
     if not isinstance(scorecard.get("tasks"), list):
         run.problems.append(f"{SCORECARD} has no list of tasks and is left out")
@@ -201,11 +203,10 @@ def _scores(
     if not found.rows and not found.skipped:
         run.problems.append(f"{SCORECARD} has no score of any task and is left out")
         return None, []
-    own = run.agent_folder
     names = ["bundled"] if run.bundled else []
     if own is not None:
-        place = own.resolve()
-        names.append(f"{place.parent.name}/{place.name}" if run.agent else run.name)
+        folder = own.resolve()
+        names.append(f"{folder.parent.name}/{folder.name}")
     return found, mismatches(scorecard, names, specs, lambda: fingerprint(own) if own else None)
 
 

@@ -12,7 +12,14 @@ from typing import Any
 
 from gato_gym.envs.registry import domain_of
 from gato_gym.evaluation.aggregate import THRESHOLDS, aggregate_scores, why_unscored
-from gato_gym.evaluation.report.values import Pair, mapping, number, pair, printable
+from gato_gym.evaluation.report.values import (
+    Pair,
+    mapping,
+    number,
+    pair,
+    percent,
+    printable,
+)
 
 LEVELS = (50, 100)
 """Per cent of the expert's score that the page counts tasks at."""
@@ -73,6 +80,8 @@ class Scores:
 
     figures    "domains" and "overall" as `aggregate_scores` gives them
     skipped    task -> why it was not played
+    settings   that the tasks were played with; older scorecards tell none
+    headlines  what was published of other networks, in words
     low, high  of the bars' common scale
     """
 
@@ -81,6 +90,8 @@ class Scores:
     overall: Domain
     figures: Mapping[str, Any]
     skipped: Mapping[str, str]
+    settings: Mapping[str, Any]
+    headlines: Sequence[str]
     checkpoint: str
     low: float
     high: float
@@ -132,7 +143,8 @@ def read(scorecard: Mapping[str, Any], specs: Mapping[str, Any], problems: list[
     found = list(rows.values())
     # What the evaluation wrote stands; it is computed here where it wrote none.
     if _is_whole(scorecard):
-        figures = {name: scorecard[name] for name in ("domains", "overall")}
+        named = {printable(name): told for name, told in scorecard["domains"].items()}
+        figures = {"domains": named, "overall": scorecard["overall"]}
     else:
         figures = aggregate_scores(found, {row.task: row.domain for row in found})
     domains = [_domain(name, mapping(told)) for name, told in figures["domains"].items()]
@@ -144,6 +156,8 @@ def read(scorecard: Mapping[str, Any], specs: Mapping[str, Any], problems: list[
         overall=_domain("all tasks", mapping(figures["overall"])),
         figures=figures,
         skipped=_skipped(scorecard.get("skipped")),
+        settings=mapping(scorecard.get("settings")),
+        headlines=_headlines(mapping(scorecard.get("published"))),
         checkpoint=printable(scorecard.get("checkpoint") or ""),
         low=max(min([0.0, *shown, *ends]), _LOWEST),
         high=min(max([1.0, *shown, *ends]), _HIGHEST),
@@ -224,6 +238,21 @@ def _skipped(told: object) -> dict[str, str]:
     return found
 
 
+def _headlines(published: Mapping[str, Any]) -> list[str]:
+    """How many of their tasks other networks have at half of the expert's score."""
+    found = []
+    for name, one in mapping(published.get("headlines")).items():
+        told = mapping(one)
+        tasks, count = number(told.get("tasks")), number(mapping(told.get("above")).get("50"))
+        share = number(mapping(told.get("above_share")).get("50"))
+        if tasks is None or (count is None and share is None):
+            continue
+        more = "more than " if told.get("at_least") else ""
+        part = percent(share) if count is None else f"{more}{count:.0f}"
+        found.append(f"{printable(name).upper()} {part} of {tasks:.0f}")
+    return found
+
+
 def mismatches(
     scorecard: Mapping[str, Any],
     agents: Sequence[str],
@@ -262,8 +291,9 @@ def mismatches(
                 f"The scores were made for the checkpoint {printable(bare)!r}, the agent here is "
                 f"{agents[0]!r}: unless it was renamed, they are another's."
             )
-    tasks = [mapping(row).get("task") for row in scorecard["tasks"]]
-    strange = sorted({printable(task) for task in tasks if task not in specs}) if specs else []
+    named = [mapping(row).get("task") for row in scorecard["tasks"]]
+    tasks = {task for task in named if isinstance(task, str)}
+    strange = sorted(map(printable, tasks - set(specs))) if specs else []
     if strange:
         more = f" and {len(strange) - 3} more" if len(strange) > 3 else ""
         found.append(

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import gato_gym
-from gato_gym.evaluation.report.values import number
+from gato_gym.evaluation.report.values import number, printable
 
 BUNDLED = Path(gato_gym.__file__).with_name("pretrained")
 TRAIN, VALIDATION, ROLLOUTS = "train.jsonl", "validation.jsonl", "rollouts.jsonl"
@@ -166,8 +166,12 @@ class RunFolder:
         except OSError as error:
             self.problems.append(f"{name} cannot be read and is left out: {error.strerror}")
             return None
-        self.files.append(FileRead(name, len(data), hashlib.sha256(data).hexdigest()))
+        self.keep(name, data)
         return data.decode("utf-8", "replace")
+
+    def keep(self, name: str, data: bytes) -> None:
+        """Note a file as one that the page is made of."""
+        self.files.append(FileRead(printable(name), len(data), hashlib.sha256(data).hexdigest()))
 
     def _inside(self, path: Path) -> bool:
         # In the Hub's cache an agent's files are links into a folder beside the snapshots.

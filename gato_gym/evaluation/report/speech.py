@@ -67,18 +67,21 @@ def spoken(rows: Iterable[Row]) -> list[Spoken]:
         parts = {"held-out combinations": told.get("held_out"), **mapping(told.get("sources"))}
         beside = {f"control: {k}": v for k, v in mapping(told.get("controls")).items()}
         beside |= {f"baseline: {k}": v for k, v in mapping(told.get("baselines")).items()}
-        lines = [
-            [_line(name, mapping(v)) for name, v in group.items()] for group in (parts, beside)
-        ]
         found.append(
             Spoken(
-                printable(row.task),
-                total,
-                *([one for one in group if one is not None] for group in lines),
+                task=printable(row.task),
+                total=total,
+                parts=_lines(parts),
+                beside=_lines(beside),
                 perplexity=number(told.get("perplexity")),
             )
         )
     return found
+
+
+def _lines(group: Mapping[str, Any]) -> list[Line]:
+    lines = [_line(name, mapping(told)) for name, told in group.items()]
+    return [one for one in lines if one is not None]
 
 
 def _line(name: str, told: Mapping[str, Any]) -> Line | None:

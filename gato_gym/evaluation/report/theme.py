@@ -14,6 +14,7 @@ import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 from xml.etree import ElementTree
 
 import matplotlib
@@ -77,7 +78,7 @@ def drawing(salt: str = "") -> Iterator[None]:
 
     A task may be called `$x`, which is no formula, or have letters that the font lacks.
     """
-    settings = {
+    settings: dict[Any, Any] = {
         "svg.fonttype": "none",
         "svg.hashsalt": f"gato-gym {salt}",
         "text.parse_math": False,

@@ -99,3 +99,25 @@ def test_the_fingerprint_is_the_one_of_the_evaluation(tmp_path):
     assert fingerprint(tmp_path / "agent") == adapt.fingerprint(model)
     (tmp_path / "agent" / "model.safetensors").write_bytes(b"no tensors")
     assert fingerprint(tmp_path / "agent") is None
+
+
+def test_what_newer_scorecards_tell_besides(old):
+    figures = aggregate_scores(read(old, SPECS, []).rows, dict.fromkeys((*SPECS, "D-v0"), "a\x01"))
+    headlines = {
+        "gato": {"tasks": 604, "above": {"50": 450}, "at_least": True},
+        "db1": {"tasks": 870, "above_share": {"50": 0.76}},
+        "odd": {"tasks": "many"},
+    }
+    new = old | figures | {"published": {"headlines": headlines}, "skipped": {"E-v0": "gone"}}
+    new["tasks"][0] |= {"domain": "named", "published": {"jat": {"normalized": 0.7}}}
+    found = read(new, SPECS, [])
+    assert list(found.figures["domains"]) == ["a\ufffd"]  # no drawing can hold the letter
+    assert found.headlines == ["GATO more than 450 of 604", "DB1 76 % of 870"]
+    assert found.published == {"A-v0": 0.7} and found.skipped == {"E-v0": "gone"}
+    assert found.rows[0].domain == "named"
+
+
+def test_names_of_other_types_are_no_tasks(old):
+    old["tasks"].append({"task": ["A-v0"], "mean_return": 1.0})
+    assert len(read(old, SPECS, []).rows) == 4
+    assert told(old, specs={**SPECS, "D-v0": {}}) == []
