@@ -64,12 +64,30 @@ class Scores:
         return self.mean - float(half), self.mean + float(half)
 
 
-def window_returns(result: Mapping[str, Any]) -> list[float]:
-    """The episode returns whose mean is a few-shot run's score; see `FewShotRun.result`."""
+def window_returns(result: Mapping[str, Any]) -> list[list[float]]:
+    """The episode returns of each evaluation that a few-shot run's score is the mean of, see
+    `FewShotRun.result`."""
     points = [point for point in result["curve"] if point["step"]]
     (last,) = [i for i, p in enumerate(points) if p["step"] == result["score_at_step"]]
     window = points[last + 1 - result["smoothed_over"] : last + 1]
-    return [value for point in window for value in point["returns"]]
+    return [list(point["returns"]) for point in window]
+
+
+def mean_variance(evaluations: Sequence[Sequence[float]]) -> float:
+    """Variance of the mean of evaluations that comes from their episodes alone.
+
+    Evaluations differ because the agent learns, which is no noise: the spread inside of each is
+    what counts. Evaluations of one episode have none, so there all episodes are taken together; of
+    a single episode nothing is known, which is 0 here.
+
+    Args:
+        evaluations: returns, of as many episodes each.
+    """
+    returns = np.asarray(evaluations, np.float64)
+    if returns.size < 2:
+        return 0.0
+    inside = returns if returns.shape[1] > 1 else returns.T
+    return float(np.var(inside, axis=1, ddof=1).mean() / returns.size)
 
 
 def scores_of(results: Sequence[Mapping[str, Any]], *, normalized: bool) -> Scores:
@@ -82,9 +100,8 @@ def scores_of(results: Sequence[Mapping[str, Any]], *, normalized: bool) -> Scor
     values, noise = [], []
     for result in results:
         scale = result["expert"] - result["random"] if normalized else 1.0
-        returns = np.asarray(window_returns(result)) / scale
         values.append(float(result["normalized"] if normalized else result["score"]))
-        noise.append(float(np.var(returns, ddof=1) / len(returns)) if len(returns) > 1 else 0.0)
+        noise.append(mean_variance(window_returns(result)) / scale**2)
     return Scores(tuple(values), tuple(noise))
 
 

@@ -11,6 +11,7 @@ from gato_gym.evaluation.transfer.statistics import (
     compare,
     difference,
     holm,
+    mean_variance,
     scores_of,
     window_returns,
 )
@@ -38,13 +39,20 @@ def result(curve, at, over, random=0.0, expert=10.0):
 def test_the_episodes_of_a_score_are_those_of_its_window():
     curve = [(0, [9.0, 9.0]), (5, [1.0, 2.0]), (10, [3.0, 5.0]), (15, [4.0, 6.0]), (20, [0.0, 0.0])]
     found = result(curve, at=15, over=2)
-    assert window_returns(found) == [3.0, 5.0, 4.0, 6.0]
+    assert window_returns(found) == [[3.0, 5.0], [4.0, 6.0]]
     assert np.mean(window_returns(found)) == found["score"]
     scores = scores_of([found], normalized=True)
     assert scores.values == (0.45,)
-    assert scores.noise == (pytest.approx(np.var([0.3, 0.5, 0.4, 0.6], ddof=1) / 4),)
+    # The mean of two evaluations, each the mean of two episodes with variance 0.02.
+    assert scores.noise == (pytest.approx((0.02 / 2 + 0.02 / 2) / 2**2),)
     raw = scores_of([found], normalized=False)
     assert raw.values == (4.5,) and raw.noise[0] == pytest.approx(100 * scores.noise[0])
+
+
+def test_noise_is_that_of_the_episodes_not_of_learning():
+    assert mean_variance([[1.0, 2.0], [11.0, 12.0]]) == pytest.approx(0.5 / 4)
+    assert mean_variance([[1.0], [3.0], [5.0]]) == pytest.approx(4 / 3)
+    assert mean_variance([[1.0]]) == 0.0
 
 
 def test_an_interval_is_students():
