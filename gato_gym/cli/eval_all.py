@@ -19,8 +19,6 @@ from gato_gym.evaluation import published
 from gato_gym.evaluation.aggregate import aggregate_scores
 from gato_gym.evaluation.journal import Journal
 from gato_gym.evaluation.scores import Score
-from gato_gym.evaluation.threshold_chart import check_chart, save_thresholds
-from gato_gym.training.adapt import fingerprint
 
 if TYPE_CHECKING:
     from gato_gym.cli.eval import Options
@@ -70,6 +68,8 @@ def run_all(
         GatoGymError: there is a journal of other settings.
     """
     if options.chart is not None:
+        from gato_gym.evaluation.threshold_chart import check_chart
+
         check_chart(options.chart)
     tasks, skipped = _choose(options, agent)
     settings = _settings(options, agent, name)
@@ -159,6 +159,8 @@ def _finish(
         write_json(options.out, result)
     if options.chart is not None:
         if result["overall"]["count"]:
+            from gato_gym.evaluation.threshold_chart import save_thresholds
+
             save_thresholds(result, options.chart)
         else:
             _tell(f"no task has a normalised score, so there is no {options.chart}")
@@ -210,6 +212,8 @@ def _settings(options: Options, agent: Any, name: str) -> dict[str, Any]:
 
 def _weights(options: Options, agent: Any) -> str:
     """The fingerprint of the weights, before they were rounded: the rounding is a setting too."""
+    from gato_gym.training.adapt import fingerprint
+
     if options.precision != "float32":
         return fingerprint(load_gato(options.checkpoint, device="cpu").model)
     return fingerprint((agent.agent if isinstance(agent, WithoutPrompt) else agent).model)
