@@ -31,6 +31,7 @@ EXTRAS = {
     # The sources of pictures that captions and questions are about.
     "pictures": [MUJOCO, "ale-py>=0.12", "minigrid>=3.2"],
     "quantize": ["torchao>=0.18"],
+    "report": ["jinja2>=3.1", "markdown-it-py>=4"],
     "language": ["datasets>=5.2", "sacrebleu>=2.6", "nltk>=3.10"],
 }
 
@@ -42,7 +43,13 @@ setup(
     package_dir=ROOTS,
     include_package_data=False,  # what ships beside the code is listed here
     package_data={
-        "gato_gym": ["py.typed", "pretrained/**/*", "tokenizers/default_text.*"],
+        "gato_gym": [
+            "py.typed",
+            "pretrained/**/*",
+            "tokenizers/default_text.*",
+            "evaluation/published.json",
+            "evaluation/report/page.*",
+        ],
         "gato_gym.envs": ["*.json", "**/*.xml", "language/dialogues/*"],
         "gato_gym.agents": ["experts/weights/*/*"],
     },
