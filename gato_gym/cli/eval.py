@@ -23,7 +23,6 @@ from typing import Any
 
 from gato_gym import envs
 from gato_gym.cli.eval_all import Outcome, one_by_one, run_all
-from gato_gym.cli.eval_cluster import play_on_cluster
 from gato_gym.cli.players import (
     AgentKind,
     PrecisionName,
@@ -147,7 +146,7 @@ def _run_all(options: Options) -> int:
         cast, name_of, agent = _cast(options)
 
         def play_there(tasks: Sequence[str]) -> Iterator[Outcome]:
-            return play_on_cluster(
+            return cluster.play_on_cluster(
                 str(options.ray),
                 tasks,
                 cast,

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import contextlib
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Protocol
@@ -23,8 +23,10 @@ from gato_gym.data.cluster_collect import packages_of
 from gato_gym.data.cluster_pool import ClusterPool
 from gato_gym.data.executors import sendable_error
 from gato_gym.data.jobs import Batch
+from gato_gym.errors import GatoGymError
 from gato_gym.evaluation.rollout import EpisodeResult, rollout
 from gato_gym.evaluation.scores import Score, score
+from gato_gym.types import TaskSpec
 
 
 class Cast(Protocol):
@@ -104,32 +106,89 @@ def evaluate_on_cluster(
     """
     if episodes < 1:
         raise ValueError(f"episodes must be at least 1, got {episodes}")
-    specs = [envs.task_spec(task) for task in tasks]
-    plan = _Plan(len(tasks), range(seed, seed + episodes))
+    for task in tasks:
+        envs.task_spec(task)
+    name_of = dict(zip(tasks, names, strict=True)).__getitem__
+    scores: dict[str, Score] = {}
+    for task, outcome in play_on_cluster(
+        address,
+        tasks,
+        cast,
+        name_of,
+        episodes=episodes,
+        seed=seed,
+        workers=workers,
+        progress=progress,
+    ):
+        if isinstance(outcome, Exception):
+            raise outcome
+        scores[task] = outcome
+    return [scores[task] for task in tasks]
+
+
+def play_on_cluster(
+    address: str,
+    tasks: Sequence[str],
+    cast: Cast,
+    name_of: Callable[[str], str],
+    *,
+    episodes: int,
+    seed: int,
+    workers: int | None = None,
+    progress: bool | None = None,
+) -> Iterator[tuple[str, Score | Exception]]:
+    """Play tasks as `evaluate_on_cluster` does, but one that fails costs only itself.
+
+    Args:
+        address, tasks, cast, episodes, seed, workers, progress: see `evaluate_on_cluster`.
+        name_of: the agent's name in the score of a task.
+
+    Yields:
+        Each task with its score when its last episode was played, or with why its first one failed.
+
+    Raises:
+        ClusterError: see `connected`; or a node cannot be used.
+    """
+    specs: dict[str, TaskSpec] = {}
+    for task in tasks:
+        try:
+            specs[task] = envs.task_spec(task)
+        except GatoGymError as error:
+            yield task, error
+    if not specs:
+        return
+    ids = tuple(specs)
+    plan = _Plan(len(ids), range(seed, seed + episodes))
+    failed: set[int] = set()
     silent = None if progress is None else not progress
     with (
         connected(address, workers) as ray,
-        tqdm(total=len(tasks) * episodes, unit="episode", disable=silent, leave=False) as bar,
+        tqdm(total=len(ids) * episodes, unit="episode", disable=silent, leave=False) as bar,
     ):
         pool = ClusterPool(
             ray,
-            make_player=partial(_Player, tuple(tasks), cast, seed),
+            make_player=partial(_Player, ids, cast, seed),
             lost=_Played,
-            tasks=tasks,
-            packages=packages_of(tasks),
+            tasks=ids,
+            packages=packages_of(ids),
             workers=workers,
         )
         with contextlib.closing(pool.run(plan.draw)) as played:
             for one in played:
-                if isinstance(one.result, Exception):
-                    raise one.result
-                plan.take_in(one.batch.job, one.result)
-                bar.set_description(tasks[one.batch.job], refresh=False)
+                number = one.batch.job
+                task = ids[number]
+                bar.set_description(task, refresh=False)
                 bar.update()
-    return [
-        score(spec, sorted(results, key=lambda result: result.seed), name)
-        for spec, results, name in zip(specs, plan.results, names, strict=True)
-    ]
+                if isinstance(one.result, Exception):
+                    plan.give_up(number)
+                    if number not in failed:
+                        failed.add(number)
+                        yield task, one.result
+                    continue
+                plan.take_in(number, one.result)
+                if number not in failed and len(plan.results[number]) == episodes:
+                    results = sorted(plan.results[number], key=lambda result: result.seed)
+                    yield task, score(specs[task], results, name_of(task))
 
 
 class _Plan:
@@ -154,6 +213,11 @@ class _Plan:
         """Keep a result."""
         self._playing[task] -= 1
         self.results[task].append(result)
+
+    def give_up(self, task: int) -> None:
+        """An episode has failed: the others of its task are not begun."""
+        self._playing[task] -= 1
+        self._left[task].clear()
 
 
 @dataclass(frozen=True)

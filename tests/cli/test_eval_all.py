@@ -12,10 +12,9 @@ import torch
 from gato_gym import envs
 from gato_gym.agents.gato import GatoAgent
 from gato_gym.cli import eval as evaluation
-from gato_gym.cli.eval_cluster import play_on_cluster
 from gato_gym.config import model_config
 from gato_gym.errors import UnknownTaskError
-from gato_gym.evaluation.cluster import RandomPlay
+from gato_gym.evaluation.cluster import RandomPlay, play_on_cluster
 from gato_gym.evaluation.scores import Score
 from gato_gym.models.gato import Gato
 
