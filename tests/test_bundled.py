@@ -1,4 +1,4 @@
-"""The bundled weights play all three worlds, and fit into the repository."""
+"""The bundled weights play, follow instructions and speak, and fit into the repository."""
 
 import json
 
@@ -13,6 +13,11 @@ FLOORS = {
     "CartPole-v1": (3, 400.0),
     "ALE/Boxing-v5": (1, 25.0),
     "gato_gym/BlockStacking-v0": (3, 13),
+    "gato_gym/BabyAI-PickupDist-pixels-v0": (8, 0.4),
+    # Five pictures, or three to six turns; one point each.
+    "text/captioning": (6, 2.5),
+    "text/vqa": (6, 2.5),
+    "text/dialogue": (6, 1.2),
 }
 LIMIT_BYTES = 16 * 1024 * 1024
 
@@ -24,14 +29,15 @@ def agent():
 
 def test_one_checkpoint_knows_all_tasks(agent):
     assert set(agent.specs) <= {spec.id for spec in envs.tasks()}
-    assert len({spec.family for spec in agent.specs.values()}) >= 3
+    assert len({spec.domain for spec in agent.specs.values()}) >= 5
     assert set(agent.prompts) == set(agent.specs)
     assert agent.checkpoint == "bundled"
+    assert agent.text is not None
 
 
 def test_it_is_small_and_comes_with_its_papers():
     assert sum(path.stat().st_size for path in BUNDLED.rglob("*") if path.is_file()) <= LIMIT_BYTES
-    for name in ("README.md", "card.json", "scorecard.json"):
+    for name in ("README.md", "card.json", "scorecard.json", "text.model"):
         assert (BUNDLED / name).stat().st_size > 100, name
 
 
@@ -52,4 +58,4 @@ def test_specs_carry_the_catalogue(agent):
 def test_the_manifest_covers_every_file():
     listed = set(json.loads((BUNDLED / "manifest.json").read_text()))
     present = {p.relative_to(BUNDLED).as_posix() for p in BUNDLED.rglob("*") if p.is_file()}
-    assert listed == present - {"manifest.json", "scorecard.json"}
+    assert listed == present - {"manifest.json", "scorecard.json", "README.md"}

@@ -83,8 +83,10 @@ def test_pictures_and_links_lead_to_files():
     assert [target for target in local if not (ROOT / target).is_file()] == []
 
 
-def test_the_python_block_runs(tmp_path):
-    (code,) = blocks("python")
+def test_the_python_blocks_run(tmp_path):
+    first, words = blocks("python")
+    picture = "from PIL import Image; Image.new('RGB', (120, 90), 'grey').save('scene.png')"
+    code = "\n".join((picture, first, words))
     done = subprocess.run(
         [sys.executable, "-W", "error", "-c", code], cwd=tmp_path, capture_output=True, text=True
     )
