@@ -67,7 +67,9 @@ def test_short_documents_by_blocks_against_a_naive_reference(length):
 @pytest.mark.parametrize("length", [7, 80, 161])
 def test_compiled_attention_by_blocks_against_the_fused_kernel(length):
     """In bfloat16, which has 8 bits; documents end within blocks."""
-    mask = visible_mask(first_visible([[3, length - 3], [length - 1, 1], [length], [1, length - 1]]))
+    mask = visible_mask(
+        first_visible([[3, length - 3], [length - 1, 1], [length], [1, length - 1]])
+    )
     masked = MaskedAttention(mask)
     inputs = [leaf.detach().bfloat16().requires_grad_() for leaf in leaves(length=length)]
     torch.compiler.reset()
