@@ -168,7 +168,7 @@ def test_card_and_video(hub, tmp_path):
     video = tmp_path / "play.mp4"
     video.write_bytes(b"not really a video")
     agent = GatoAgent.from_pretrained(device="cpu")
-    written = agent.documents.pop("README.md")
+    written = "---\nlicense: mit\n---\n\n# Mine\n\nHow I trained it.\n"
     commit = agent.push_to_hub("me/gato", video=video)
     files = hub.repos["me/gato"].commits[commit.oid]
     assert files["replay.mp4"] == video.read_bytes()
