@@ -9,7 +9,7 @@ examples:
     gato-gym transfer plan --budget small --jobs 2
     gato-gym transfer run --out runs-local/transfer --budget small --jobs 2
     gato-gym transfer run --out runs-local/transfer --only finetune/all/boxing
-    gato-gym transfer show runs-local/transfer --figures figures
+    gato-gym transfer show runs-local/transfer --figures figures --json
 
 gato-gym transfer ACTION --help shows the options of one action.
 """

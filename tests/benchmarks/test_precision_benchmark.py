@@ -43,7 +43,7 @@ def test_figures(script, capsys, tmp_path):
     for agreement in task["agreement"].values():
         assert 0.5 < agreement["equal_actions"] <= 1
         assert agreement["equal_actions"] <= agreement["equal_numbers"]
-    assert task["returns"]["float32"]["mean_return"] == 20
+    assert task["returns"]["float32"]["mean_return"] >= 20
 
 
 def test_agents_that_differ_are_told_apart(script):
