@@ -37,7 +37,7 @@ def passes(config: ModelConfig, rows: int, short: int) -> Callable[[], Any]:
     x = torch.randn(rows, length, config.width)
     angles = rotary_angles(torch.arange(length)[None], config.width // config.heads)
     see = attention.MaskedAttention(
-        attention.visible_mask(torch.zeros(rows, length, dtype=torch.long))
+        attention.visible_mask(torch.zeros(rows, length, dtype=torch.long)), causal=True
     )
     compiled = torch.compile(lambda x: block(x, angles, see))
 

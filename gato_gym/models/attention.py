@@ -46,10 +46,14 @@ class Attention(Protocol):
 
 
 class MaskedAttention:
-    """Under a mask (B, 1, Q, C), True where a query may see a key."""
+    """Under a mask (B, 1, Q, C), True where a query may see a key.
 
-    def __init__(self, mask: Tensor) -> None:
-        self.mask = mask
+    `causal` promises that query i is position i of the row: it sees no later key. It is not so of
+    chosen queries, even where there are as many as keys.
+    """
+
+    def __init__(self, mask: Tensor, causal: bool = False) -> None:
+        self.mask, self.causal = mask, causal
 
     def __call__(self, query: Tensor, key: Tensor, value: Tensor) -> Tensor:
         """See `Attention`."""
@@ -58,7 +62,7 @@ class MaskedAttention:
             torch.compiler.is_compiling()
             and query.device.type == "cpu"
             and query.dtype == torch.bfloat16
-            and queries == key.shape[2]
+            and self.causal
             and heads * queries <= SHORT
         ):
             return self._in_blocks(query, key, value)
@@ -68,8 +72,7 @@ class MaskedAttention:
         """Blocks of queries, each with the keys up to its last.
 
         What the compiler makes of it keeps the weights for the backward pass, where PyTorch's fused
-        kernel computes them again. In bfloat16 that is faster, in float32 it is not
-        (`benchmarks/compiled_attention.py`).
+        kernel computes them again (`benchmarks/compiled_attention.py`).
         """
         length, attended = query.shape[2], []
         query = query * query.shape[3] ** -0.5
@@ -84,7 +87,7 @@ class MaskedAttention:
 
     def rows(self, index: Tensor) -> MaskedAttention:
         """See `Attention`."""
-        return MaskedAttention(self.mask[index])
+        return MaskedAttention(self.mask[index], self.causal)
 
 
 class DocumentAttention:
@@ -237,7 +240,7 @@ def attention(first_visible: Tensor, kind: str | None = None) -> Attention:
             return DocumentAttention(lengths)
     if kind == "flex":
         return FlexAttention(first_visible)
-    return MaskedAttention(visible_mask(first_visible))
+    return MaskedAttention(visible_mask(first_visible), causal=True)
 
 
 def query_attention(first_visible: Tensor, queries: Tensor) -> MaskedAttention:

@@ -70,7 +70,7 @@ def test_compiled_attention_by_blocks_against_the_fused_kernel(length):
     mask = visible_mask(
         first_visible([[3, length - 3], [length - 1, 1], [length], [1, length - 1]])
     )
-    masked = MaskedAttention(mask)
+    masked = MaskedAttention(mask, causal=True)
     inputs = [leaf.detach().bfloat16().requires_grad_() for leaf in leaves(length=length)]
     torch.compiler.reset()
     found = with_gradients(torch.compile(masked), inputs)
