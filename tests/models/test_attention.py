@@ -79,6 +79,20 @@ def test_compiled_attention_by_blocks_against_the_fused_kernel(length):
         torch.testing.assert_close(one, other, rtol=0.05, atol=0.02)
 
 
+@pytest.mark.filterwarnings(
+    "ignore:`torch.jit.script_method` is deprecated", "ignore:The .grad attribute of a Tensor"
+)
+def test_chosen_queries_may_be_as_many_as_keys_in_any_order():
+    length = 96
+    first = torch.zeros(4, length, dtype=torch.long)
+    chosen = query_attention(first, torch.arange(length).flip(0).expand(4, -1).contiguous())
+    inputs = [leaf.detach().bfloat16() for leaf in leaves(length=length)]
+    query, key, value = (x.transpose(1, 2) for x in inputs)
+    torch.compiler.reset()
+    found, expected = (call(query, key, value) for call in (torch.compile(chosen), chosen))
+    torch.testing.assert_close(found, expected, rtol=0.05, atol=0.02)
+
+
 @pytest.mark.parametrize("short", [0, 20, 1 << 20])
 def test_documents_of_any_length(short, monkeypatch):
     """By the fused kernel, by blocks, or some by each."""
