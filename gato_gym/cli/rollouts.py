@@ -27,8 +27,9 @@ from gato_gym.cli.choose_tasks import choose_tasks
 from gato_gym.cli.players import load_gato
 from gato_gym.data.mixture import DOMAIN
 from gato_gym.envs.registry import domain_of, named_by_data, resolve
+from gato_gym.evaluation.aggregate import summarize
 from gato_gym.evaluation.batched import TOGETHER
-from gato_gym.evaluation.scores import Score, evaluate, summarize
+from gato_gym.evaluation.scores import Score, evaluate
 
 FOLDER = "rollouts"
 SCORES = "scores.jsonl"

@@ -18,7 +18,6 @@ import numpy as np
 
 from gato_gym import envs
 from gato_gym.agents import Agent
-from gato_gym.evaluation.aggregate import summarize as summarize
 from gato_gym.evaluation.batched import batched_rollout, check_batches
 from gato_gym.evaluation.intervals import bootstrap_interval, ratio_interval
 from gato_gym.evaluation.language import Interval, LanguageScore, ReplyRecorder, language_score
