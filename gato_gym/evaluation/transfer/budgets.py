@@ -156,7 +156,7 @@ BUDGETS = {
                 learning_rate=1e-3,
                 clip=1.0,
                 stochastic_depth=0.0,
-                evaluate_every=40,
+                evaluate_every=60,
                 evaluate_episodes=3,
                 smooth=2,
             ),
