@@ -20,7 +20,8 @@ class OtherTask:
     """A prompt that shows another task on purpose: a control, to see what a prompt is worth.
 
     Its steps become the tokens that they are in their own task, whose observations and actions may
-    have another form than those of the task that is played.
+    have another form than those of the task that is played. `GatoAgent.explain` names the tokens
+    of such a prompt as if they were the played task's.
 
     Args:
         episode: of the other task.
@@ -72,7 +73,8 @@ class Demonstrations:
             prompts: by task.
             own: they are the agent's own. Such are whole episodes, and cutting them is no news;
                 where not even a step fits, there is none.
-            shown: the role that prompts show; None is the one that is played.
+            shown: the role that prompts show; None is the one that is played. Of a control it is no
+                news either that it is cut.
 
         Raises:
             PromptError: not one step of a prompt fits.
@@ -84,7 +86,7 @@ class Demonstrations:
             if prompt is None or (own and reader.step_tokens(prompt)[0] > self._room):
                 self._read.pop(task, None)
             elif read is None or read[0] is not prompt:
-                steps = reader.prompt_steps(prompt, self._room, tell=not own)
+                steps = reader.prompt_steps(prompt, self._room, tell=not own and shown is None)
                 self._read[task] = prompt, self._prefill(reader, prompt, steps)
 
     def forget(self) -> None:

@@ -23,7 +23,7 @@ def test_palettes_paint_the_same_objects():
             assert all(nearest(colour) == called for called, colour in palette.items())
             # The channel that names the colour is still the brightest.
             assert all(
-                np.argmax(palette[called][:3]) == "red green blue".split().index(called)
+                np.argmax(palette[called][:3]) == ["red", "green", "blue"].index(called)
                 for called in palette
             )
 
