@@ -80,11 +80,6 @@ class Difference:
         return {"mean": self.mean, "ci95": list(self.ci95), "verdict": self.verdict}
 
 
-def measured(score: Score) -> str:
-    """What a score is compared by: "accuracy" of a task that speaks, else "mean_return"."""
-    return "mean_return" if score.accuracy is None else "accuracy"
-
-
 def difference(score: Score, base: Score) -> Difference:
     """A score minus another one.
 
