@@ -8,10 +8,9 @@ from functools import partial
 
 from gato_gym.cli.players import print_json, write_json
 from gato_gym.cli.probe_runs import Cell, Numbers, Probe, begin, provenance, run_cells
-from gato_gym.evaluation.chart_files import save_both
 from gato_gym.evaluation.pairs import LENGTHS, TEST, LengthRecorder
 from gato_gym.evaluation.progress import ProgressBar
-from gato_gym.evaluation.prompting.conditions import CONDITIONS, Condition, with_condition
+from gato_gym.evaluation.prompting.conditions import CONDITIONS, Condition
 from gato_gym.evaluation.prompting.table import PROMPT, as_markdown, as_text, prompt_row
 from gato_gym.evaluation.scores import Score, agent_name, evaluate
 
@@ -38,6 +37,8 @@ def run_prompts(options: Prompts) -> int:
 
 
 def _play(probe: Probe, task: str, name: Condition, title: str) -> Score:
+    from gato_gym.evaluation.prompting.players import with_condition  # brings torch
+
     options, lengths = probe.options, LengthRecorder()
     player, shown = with_condition(probe.agent, task, name)
     with ProgressBar(title, options.episodes) as bar:
@@ -78,10 +79,7 @@ def _finish(
     if options.chart is not None:
         from gato_gym.evaluation.prompting.figure import draw_prompts
 
-        try:
-            save_both(lambda ink: draw_prompts(rows, ink), options.chart)
-        except ValueError as error:
-            probe.tell(f"{error}: no {options.chart}")
+        probe.draw(partial(draw_prompts, rows), options.chart)
     if options.json:
         print_json(result)
     elif options.markdown:

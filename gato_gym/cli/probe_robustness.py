@@ -13,7 +13,6 @@ from gato_gym.cli.eval_all import reason
 from gato_gym.cli.players import print_json, write_json
 from gato_gym.cli.probe_runs import Cell, Numbers, Probe, begin, provenance, run_cells
 from gato_gym.errors import GatoGymError
-from gato_gym.evaluation.chart_files import save_both
 from gato_gym.evaluation.pairs import LENGTHS, TEST, LengthRecorder
 from gato_gym.evaluation.progress import ProgressBar
 from gato_gym.evaluation.robustness.perturbations import (
@@ -149,10 +148,7 @@ def _finish(
     if options.chart is not None:
         from gato_gym.evaluation.robustness.figure import draw_robustness
 
-        try:
-            save_both(lambda ink: draw_robustness(rows, ink), options.chart)
-        except ValueError as error:
-            probe.tell(f"{error}: no {options.chart}")
+        probe.draw(partial(draw_robustness, rows), options.chart)
     if options.json:
         print_json(result)
     elif options.markdown:

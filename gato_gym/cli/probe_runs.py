@@ -18,9 +18,7 @@ from tyro.conf import Positional
 import gato_gym
 from gato_gym.cli.choose_tasks import choose_known
 from gato_gym.cli.eval_all import reason
-from gato_gym.cli.export import machine, versions
 from gato_gym.cli.players import load_gato
-from gato_gym.evaluation.chart_files import check_chart
 from gato_gym.evaluation.journal import Journal
 from gato_gym.evaluation.scores import Score
 
@@ -86,6 +84,15 @@ class Probe:
             "version": gato_gym.__version__,
         }
 
+    def draw(self, draw: Callable[[Any], Any], path: Path) -> None:
+        """Save a chart, light and dark; where there is nothing to draw, tell so."""
+        from gato_gym.evaluation.chart_files import save_both
+
+        try:
+            save_both(draw, path)
+        except ValueError as error:
+            self.tell(f"{error}: no {path}")
+
 
 def begin(action: str, options: Numbers) -> Probe:
     """Check the options, load the agent and choose the tasks.
@@ -99,6 +106,8 @@ def begin(action: str, options: Numbers) -> Probe:
         if value < 1:
             raise ValueError(f"--{name.replace('_', '-')} must be at least 1, got {value}")
     if options.chart is not None:
+        from gato_gym.evaluation.chart_files import check_chart
+
         check_chart(options.chart)
     agent = load_gato(options.checkpoint)
     tasks, skipped = choose_known(options.tasks, agent.specs)
@@ -143,6 +152,8 @@ def run_cells(
 
 def provenance(settings: Mapping[str, Any]) -> dict[str, Any]:
     """What belongs into every result: the settings, the machine, the packages."""
+    from gato_gym.cli.export import machine, versions  # brings torch
+
     return {"settings": dict(settings), "machine": machine(), "versions": versions()}
 
 

@@ -73,44 +73,44 @@ def as_text(rows: Sequence[Row]) -> Iterator[str]:
 
 
 def _line(row: Row, name: Condition) -> str:
-    found = row["conditions"].get(name)
+    measure, found = row["measure"], row["conditions"].get(name)
     if found is None:
         return f"{name:34}{'-':>9}  {row['missing'][name]}"
     shown = f"wrong: {found['prompt']}" if name == "wrong" else name
     # A long name has a line for itself: names are there to be copied.
     head = f"{shown:34}" if len(shown) < 34 else f"{shown}\n  {'':34}"
     normal = "-" if found["normalized"] is None else f"{found['normalized']:.2f}"
-    told = f"{head}{number(row['measure'], found['value']):>9}{bounds(row['measure'], found['ci95']):>18}{normal:>7}"
+    told = f"{head}{number(measure, found['value']):>9}{bounds(measure, found['ci95']):>18}"
+    told += f"{normal:>7}"
     change = row["differences"].get(name)
     if change is None:
         return told
-    return (
-        f"{told}{number(row['measure'], change['mean'], sign=True):>10}{bounds(row['measure'], change['ci95'], sign=True):>18}"
-        f"  {change['verdict']}"
-    )
+    told += f"{number(measure, change['mean'], sign=True):>10}"
+    return f"{told}{bounds(measure, change['ci95'], sign=True):>18}  {change['verdict']}"
 
 
 def as_markdown(rows: Sequence[Row]) -> Iterator[str]:
     """A table for a document: a row per task."""
-    yield "| task | own | none | wrong | prompt of | none minus own | wrong minus own |"
+    yield "| task | own | none | wrong | wrong is of | none minus own | wrong minus own |"
     yield "|---|---|---|---|---|---|---|"
     for row in rows:
-        cells = [f"`{row['task']}`", *(_cell(row, name) for name in CONDITIONS)]
         wrong = row["conditions"].get("wrong")
+        cells = [f"`{row['task']}`", *(_cell(row, name) for name in CONDITIONS)]
         cells.append("" if wrong is None else f"`{wrong['prompt']}`")
-        for name in ("none", "wrong"):
-            change = row["differences"].get(name)
-            cells.append(
-                ""
-                if change is None
-                else f"{number(row['measure'], change['mean'], sign=True)} {bounds(row['measure'], change['ci95'], sign=True)}, "
-                f"{change['verdict']}"
-            )
+        cells += [_change(row, name) for name in ("none", "wrong")]
         yield f"| {' | '.join(cells)} |"
 
 
 def _cell(row: Row, name: Condition) -> str:
-    found = row["conditions"].get(name)
+    measure, found = row["measure"], row["conditions"].get(name)
     if found is None:
         return "missing"
-    return f"{number(row['measure'], found['value'])} {bounds(row['measure'], found['ci95'])}"
+    return f"{number(measure, found['value'])} {bounds(measure, found['ci95'])}"
+
+
+def _change(row: Row, name: str) -> str:
+    measure, change = row["measure"], row["differences"].get(name)
+    if change is None:
+        return ""
+    told = number(measure, change["mean"], sign=True)
+    return f"{told} {bounds(measure, change['ci95'], sign=True)}, {change['verdict']}"
