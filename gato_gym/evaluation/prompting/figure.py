@@ -59,6 +59,7 @@ def draw_prompts(rows: Sequence[Mapping[str, Any]], ink: Ink = LIGHT) -> Figure:
         told += f"; left out: {left_out} without an expert's score"
     axes.set_xlabel(told, size=8, color=ink["ink"])
     axes.tick_params(labelsize=8, colors=ink["ink"], length=3)
+    axes.tick_params(axis="y", length=0)
     for side, spine in axes.spines.items():
         spine.set_visible(side == "bottom")
         spine.set_color(ink["line"])

@@ -16,7 +16,9 @@ from gato_gym.evaluation.robustness.perturbations import PERTURBATIONS
 
 _CELL = (0.52, 0.34)
 """Inches of a cell: width and height."""
-_NAMES, _HEAD = 2.5, 1.35  # inches
+_NAMES, _HEAD, _FOOT, _MARGIN = 2.5, 0.6, 0.35, 0.3
+"""Inches of the tasks' names, of what stands above and below the cells, and right of them."""
+_WIDEST_NOTE = 5.0  # inches of the line below
 _GAP = 0.25
 """Between two perturbations, in cells."""
 _MAP = "cividis"  # even to the eye, with every common colour vision
@@ -46,13 +48,16 @@ def draw_robustness(rows: Sequence[Mapping[str, Any]], ink: Ink = LIGHT) -> Figu
         column: index + _GAP * list(kinds).index(column[0]) for index, column in enumerate(columns)
     }
     wide = max(places.values()) + 1
-    size = (_NAMES + _CELL[0] * wide + 0.2, _HEAD + _CELL[1] * len(rows) + 0.35)
+    size = (
+        max(_NAMES + _CELL[0] * wide + _MARGIN, _WIDEST_NOTE),
+        _HEAD + _CELL[1] * len(rows) + _FOOT,
+    )
     figure = Figure(figsize=size, dpi=_DPI, facecolor=ink["ground"])
     FigureCanvasAgg(figure)
     axes = figure.add_axes(
         (
             _NAMES / size[0],
-            0.35 / size[1],
+            _FOOT / size[1],
             _CELL[0] * wide / size[0],
             _CELL[1] * len(rows) / size[1],
         )
@@ -67,15 +72,16 @@ def draw_robustness(rows: Sequence[Mapping[str, Any]], ink: Ink = LIGHT) -> Figu
     axes.xaxis.tick_top()
     axes.tick_params(length=0, labelsize=7, colors=ink["ink"], pad=2)
     for name, group in kinds.items():
+        middle = (places[group[0]] + places[group[-1]] + 1) / 2
         axes.annotate(
-            name,
-            (places[group[0]] + 0.1, 0),
-            xytext=(0, 16),
+            name.replace("-", "-\n"),
+            (middle, 0),
+            xytext=(0, 13),
             textcoords="offset points",
-            rotation=35,
-            size=7.5,
+            size=6.5,
             weight="bold",
             color=ink["ink"],
+            ha="center",
             annotation_clip=False,
         )
     for index, row in enumerate(rows):
