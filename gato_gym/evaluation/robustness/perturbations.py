@@ -184,10 +184,9 @@ class Variants(Perturbation):
         near += [one for one in others if _pair(one)[1] == difficulty]
         taken = tuple(near[:MOST_VARIANTS])
         left = len(others) - len(taken)
-        return (
-            taken,
-            f"{left} more of its {len(others)} variants were not asked for" if left else None,
-        )
+        if not left:
+            return taken, None
+        return taken, f"{left} of its {len(others)} other variants, unless named"
 
     def refuses(self, spec: TaskSpec, strength: Strength) -> str | None:
         """See `Perturbation`."""
