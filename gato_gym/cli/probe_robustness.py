@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any
@@ -20,6 +20,7 @@ from gato_gym.evaluation.robustness.perturbations import (
     Strength,
     read_perturbations,
 )
+from gato_gym.evaluation.robustness.spread import spread
 from gato_gym.evaluation.robustness.table import (
     AS_TRAINED,
     Change,
@@ -115,6 +116,16 @@ def _play(probe: Probe, task: str, make: Callable[[], gymnasium.Env] | None, tit
     return replace(score, beside={LENGTHS: lengths.lengths})
 
 
+def _spreads(rows: Sequence[Mapping[str, Any]]) -> dict[str, dict[str, list[Any]]]:
+    """What strengths of noise on numbers are multiples of, by task and key."""
+    noisy = [
+        row["task"]
+        for row in rows
+        if any(one["perturbation"] == "observation-noise" for one in row["changes"])
+    ]
+    return {task: {key: one.tolist() for key, one in spread(task).items()} for task in noisy}
+
+
 def _finish(
     probe: Probe,
     plan: _Plan,
@@ -141,6 +152,7 @@ def _finish(
         "left_out": plan.left_out,
         "skipped": skipped,
         "perturbations": kinds(),
+        "spread": _spreads(rows),
         "test": TEST,
     } | provenance(settings)
     if options.out is not None:

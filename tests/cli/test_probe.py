@@ -150,6 +150,7 @@ def test_robustness(run, run_json, tiny, tmp_path, interrupted):
         "game-variants": {POLE: "it has no modes and difficulties"},
     }
     assert found["perturbations"]["delayed-actions"]["unit"] == "steps"
+    assert found["spread"].keys() == {POLE} and len(found["spread"][POLE]["observation"]) == 4
     sizes = [Image.open(path).size for path in (chart, tmp_path / "robust-dark.png")]
     assert sizes[0] == sizes[1] and min(sizes[0]) > 100
     told = run(*command)[1]

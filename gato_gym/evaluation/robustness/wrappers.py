@@ -222,5 +222,5 @@ class _Sticky(StickyAction):
         self._draws = draws
 
     @property
-    def np_random(self) -> np.random.Generator:  # type: ignore[override]  # nobody sets it
+    def np_random(self) -> np.random.Generator:  # type: ignore[misc]  # nobody sets it
         return self._draws
