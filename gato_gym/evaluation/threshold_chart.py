@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -14,15 +13,14 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from gato_gym.evaluation.aggregate import THRESHOLDS
+from gato_gym.evaluation.chart_files import check_chart as check_chart
+from gato_gym.evaluation.chart_files import save_chart
 
-SUFFIXES = (".png", ".svg")
 DPI = 150
 _TITLE = "Tasks that reach x % of the expert"
 # Text and lines, faint lines.
 _LIGHT, _DARK = ("#222222", "#d8d8d8"), ("#eceef3", "#3a3f4b")
 _GROUND = "#111318"
-# In SVG, texts stay texts, and names of parts do not depend on chance.
-_SVG: dict[Any, Any] = {"svg.fonttype": "none", "svg.hashsalt": "gato-gym"}
 
 
 def draw_thresholds(
@@ -95,24 +93,7 @@ def save_thresholds(result: Mapping[str, Any], path: Path, *, dark: bool = False
         ValueError: see `draw_thresholds` and `check_chart`.
     """
     check_chart(path)
-    kind = path.suffix.lower()
-    figure = draw_thresholds(result, dark=dark)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_name(f".{path.name}.part")
-    # Without the version of the library and the time.
-    nobody = {"Software": None} if kind == ".png" else {"Creator": None, "Date": None}
-    try:
-        with matplotlib.rc_context(_SVG):
-            figure.savefig(part, format=kind[1:], metadata=nobody)
-        os.replace(part, path)
-    finally:
-        part.unlink(missing_ok=True)
-
-
-def check_chart(path: Path) -> None:
-    """Raise ValueError for a file that the figure cannot be written to."""
-    if path.suffix.lower() not in SUFFIXES:
-        raise ValueError(f"a chart is a file .svg or .png, got {str(path)!r}")
+    save_chart(draw_thresholds(result, dark=dark), path)
 
 
 def _counts(above: Mapping[str, int]) -> np.ndarray:
