@@ -32,6 +32,8 @@ EXTRAS = {
     "pictures": [MUJOCO, "ale-py>=0.12", "minigrid>=3.2"],
     "quantize": ["torchao>=0.18"],
     "report": ["jinja2>=3.1", "markdown-it-py>=4"],
+    # What the activations of an agent tell.
+    "probing": ["scikit-learn>=1.7"],
     "language": ["datasets>=5.2", "sacrebleu>=2.6", "nltk>=3.10"],
 }
 
