@@ -144,18 +144,14 @@ def as_text(result: Mapping[str, Any]) -> str:
     for row in result["by_layer"]:
         mark = "*" if row["layer"] == result["layer"] else " "
         lines.append(
-            f"{row['layer']:5}{mark} {row['accuracy']:6.1%}  {_number(row['silhouette']):>10}  "
-            f"{row['random']['accuracy']:>23.1%}  {_number(row['random']['silhouette']):>10}"
+            f"{row['layer']:5}{mark} {row['accuracy']:6.1%}  {row['silhouette']:10.3f}  "
+            f"{row['random']['accuracy']:>23.1%}  {row['random']['silhouette']:10.3f}"
         )
     lines.append(
         f"told: by the {near} nearest of the other episodes, chance {result['chance']:.1%}; "
         "*: the layer of the picture"
     )
     return "\n".join(lines)
-
-
-def _number(value: float | None) -> str:
-    return "-" if value is None else f"{value:.3f}"
 
 
 def _check(options: Embeddings) -> None:
@@ -224,12 +220,17 @@ def _jobs(asked: Sequence[str], skipped: dict[str, str], named: bool) -> list[Jo
     """Those that an expert can play here; raises where a named one has none."""
     from gato_gym.data.collect import check_expert
     from gato_gym.data.jobs import Job
+    from gato_gym.envs.factory import task_spec
     from gato_gym.envs.registry import named_by_data
 
     jobs = []
     for task in asked:
         try:
-            agent, expert = check_expert(named_by_data(task), None)
+            if task_spec(named_by_data(task)).expert is None:
+                raise UnknownTaskError(
+                    f"{task} has no expert: pass --corpus, a folder with its episodes"
+                )
+            agent, expert = check_expert(task, None)
         except GatoGymError as error:
             if named:
                 raise

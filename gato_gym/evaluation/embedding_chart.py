@@ -127,12 +127,11 @@ def _places(
 
 def _number_place(places: np.ndarray, taken: Sequence[np.ndarray], span: float) -> np.ndarray:
     """Where a task's number stands: on one of its episodes, as a task in two clusters has nothing
-    between them; on the one nearest to the middle that is clear of other numbers."""
+    between them; on the one nearest to the middle that is clear of other numbers, if one is."""
     order = np.square(places - np.median(places, axis=0)).sum(axis=1).argsort()
-    for place in places[order]:
-        if all(np.hypot(*(place - other)) > 0.035 * span for other in taken):
-            return np.asarray(place)
-    return np.asarray(places[order[0]])
+    room = [min((np.hypot(*(place - one)) for one in taken), default=span) for place in places]
+    clear = [index for index in order if room[index] > 0.035 * span]
+    return np.asarray(places[clear[0] if clear else int(np.argmax(room))])
 
 
 def _legend(

@@ -128,7 +128,7 @@ def check_layer(layers: int, layer: int) -> None:
         )
 
 
-def _figures(found: Separation) -> dict[str, float | None]:
+def _figures(found: Separation) -> dict[str, float]:
     return {"accuracy": found.accuracy, "silhouette": found.silhouette}
 
 

@@ -12,9 +12,8 @@ Shapes: N windows, S layers + 1, D width.
 from __future__ import annotations
 
 import zlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
 
 import numpy as np
 import torch
@@ -24,6 +23,7 @@ from gato_gym.config import ModelConfig
 from gato_gym.data.corpus import Corpus
 from gato_gym.data.documents import Cut
 from gato_gym.data.mixture import Mixture
+from gato_gym.data.packing import Window
 from gato_gym.data.windows import WindowSource
 from gato_gym.models.gato import Gato
 from gato_gym.tokenizers.text import TextTokenizer
@@ -87,7 +87,8 @@ def choose_windows(
     """A window of each of so many random episodes per task, of all where there are fewer.
 
     A window begins at a random step after which the episode has `length` more tokens, at the first
-    where it has fewer. Which one depends on seed, task and episode, not on what else is chosen.
+    where it has fewer. Which one depends on seed, task and episode, not on what else is chosen, and
+    none of it on the order in which episodes were collected.
 
     Args:
         source: the episodes.
@@ -97,13 +98,15 @@ def choose_windows(
     """
     windows = []
     for task, of_task in enumerate(source.mixture.tasks):
-        name = zlib.crc32(of_task.task.encode())
-        rng = np.random.default_rng([seed, name])
-        count = min(episodes, len(of_task.entries))
-        for index in sorted(rng.choice(len(of_task.entries), count, replace=False).tolist()):
-            entry = of_task.entries[index]
+        entries = of_task.entries
+        order = sorted(range(len(entries)), key=lambda index: entries[index].key)
+        count = min(episodes, len(order))
+        rng = np.random.default_rng([seed, _number(of_task.task)])
+        for place in sorted(rng.choice(len(order), count, replace=False).tolist()):
+            index = order[place]
+            entry = entries[index]
             ends = source.token_ends(task, index)
-            draw = np.random.default_rng([seed, name, entry.seed])
+            draw = _generator(seed, of_task.task, entry.seed)
             starts = max(1, int(np.searchsorted(ends, ends[-1] - length, side="right")))
             start = int(draw.integers(starts))
             stop = min(int(np.searchsorted(ends, ends[start] + length)), entry.steps)
@@ -134,12 +137,15 @@ def mean_states(
         batch: windows at a time.
         progress: show a bar; None where stderr is a terminal.
     """
+    if not windows:
+        raise ValueError("no windows to average over")
     device = next(model.parameters()).device
     hidden = None if progress is None else not progress
     means = []
     with tqdm(total=len(windows), unit="window", disable=hidden, leave=False) as bar:
-        for first, part in _parts(windows, batch):
-            inputs = to_device(_laid_out(source, part, first, seed), device)
+        for first in range(0, len(windows), batch):
+            part = windows[first : first + batch]
+            inputs = to_device(_laid_out(source, part, seed), device)
             with torch.inference_mode():
                 # What a step has beyond the window's end is not averaged, and nothing before it
                 # sees it.
@@ -153,22 +159,24 @@ def mean_states(
     return np.concatenate(means)
 
 
-def _parts(
-    windows: Sequence[EpisodeWindow], batch: int
-) -> Iterator[tuple[int, Sequence[EpisodeWindow]]]:
-    for first in range(0, len(windows), batch):
-        yield first, windows[first : first + batch]
-
-
-def _laid_out(source: WindowSource, part: Sequence[EpisodeWindow], first: int, seed: int) -> Any:
+def _laid_out(source: WindowSource, part: Sequence[EpisodeWindow], seed: int) -> Window:
     sizes = []
     for window in part:
         cut = window.cut
         ends = source.token_ends(cut.task, cut.episode)
         sizes.append(int(ends[cut.start + cut.length] - ends[cut.start]))
-    numbers = range(first, first + len(part))
-    rngs = [np.random.default_rng([seed, number]) for number in numbers]
-    return source.lay_out([[[one.cut]] for one in part], numbers, rngs, length=max(sizes))
+    rngs = [_generator(seed, window.task, window.seed) for window in part]
+    planned = [[[window.cut]] for window in part]
+    return source.lay_out(planned, range(len(part)), rngs, length=max(sizes))
+
+
+def _generator(seed: int, task: str, episode: int) -> np.random.Generator:
+    return np.random.default_rng([seed, _number(task), episode])
+
+
+def _number(task: str) -> int:
+    """The same in every process, as `hash` is not."""
+    return zlib.crc32(task.encode())
 
 
 def random_model(config: ModelConfig, seed: int) -> Gato:

@@ -27,13 +27,12 @@ class Separation:
     said        (N,) the label that most of each vector's nearest neighbours have
     accuracy    share of vectors whose own label that is
     silhouette  mean silhouette coefficient, in [-1, 1]: 1 where labels are compact and far apart, 0
-                where they overlap; None where it is not defined, as each vector has a label of its
-                own
+                where they overlap
     """
 
     said: np.ndarray
     accuracy: float
-    silhouette: float | None
+    silhouette: float
 
 
 def check_packages() -> None:
@@ -59,7 +58,7 @@ def separation(reduced: np.ndarray, labels: np.ndarray, neighbours: int = NEIGHB
 
     Args:
         reduced: (N, K), more vectors than neighbours.
-        labels: (N,) integers, at least two different ones.
+        labels: (N,) integers: at least two different ones, and fewer than vectors.
         neighbours: how many vote.
     """
     from sklearn.metrics import silhouette_score
@@ -68,11 +67,10 @@ def separation(reduced: np.ndarray, labels: np.ndarray, neighbours: int = NEIGHB
     voters = KNeighborsClassifier(neighbours).fit(reduced, labels)
     # Without vectors of its own scikit-learn asks for those of the fit, each by the others.
     said: np.ndarray = voters.predict(None)
-    defined = len(np.unique(labels)) < len(labels)
     return Separation(
         said=said,
         accuracy=float(np.mean(said == labels)),
-        silhouette=float(silhouette_score(reduced, labels)) if defined else None,
+        silhouette=float(silhouette_score(reduced, labels)),
     )
 
 
