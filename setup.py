@@ -84,6 +84,8 @@ setup(
         "dev": [
             *RAY,
             "pytest>=9",
+            # Drives the Chromium of the system, where there is one, to look at the report's page.
+            "playwright>=1.60",
             "pytest-xdist>=3.8",
             "hypothesis>=6.170",
             "ruff>=0.17",

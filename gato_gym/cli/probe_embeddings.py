@@ -8,6 +8,7 @@ import sys
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -108,7 +109,8 @@ def run_embeddings(options: Embeddings) -> int:
             perplexity=options.perplexity,
             seed=options.seed,
         )
-    result |= {"skipped": skipped, "machine": machine(), "versions": versions()}
+    used = versions() | {"scikit-learn": version("scikit-learn")}
+    result |= {"skipped": skipped, "machine": machine(), "versions": used}
     for row in result["tasks"]:
         if row["episodes"] < options.episodes:
             _tell(f"{row['task']}: {row['episodes']} episodes, {options.episodes} were asked for")

@@ -76,7 +76,7 @@ def test_experts_play_and_the_episodes_can_be_read_again(probe, kept, tmp_path):
         WITHOUT: f"{WITHOUT} has no expert: pass --corpus, a folder with its episodes"
     }
     assert {point["seed"] for point in whole["points"]} == {7000, 7001, 7002, 7003}
-    assert whole["versions"]["torch"] and whole["machine"] and len(whole["weights"]) == 8
+    assert whole["versions"]["scikit-learn"] and whole["machine"] and len(whole["weights"]) == 8
     entries = Corpus.open(kept).episodes()
     assert sorted({entry.task for entry in entries}) == list(TASKS) and len(entries) == 12
 
