@@ -55,7 +55,7 @@ def draw_thresholds(
     axes = figure.add_subplot(facecolor=ground)
     x = np.array(THRESHOLDS)
     counts = [_counts(domains[name]["above"]) for name in order]
-    axes.stackplot(x, counts, colors=_colors(len(order)), edgecolor=ground, linewidth=0.4)
+    axes.stackplot(x, counts, colors=distinct_colors(len(order)), edgecolor=ground, linewidth=0.4)
     low, high = np.array([overall["above_ci95"][str(at)] for at in THRESHOLDS]).T
     total = _counts(overall["above"])
     axes.fill_between(x, low, high, color=ink, alpha=0.22, linewidth=0)
@@ -101,7 +101,7 @@ def _counts(above: Mapping[str, int]) -> np.ndarray:
     return np.array([above[str(x)] for x in THRESHOLDS])
 
 
-def _colors(count: int) -> list[Any]:
+def distinct_colors(count: int) -> list[Any]:
     """As different as so many can be; neighbours differ most."""
     if count <= 10:
         return list(matplotlib.colormaps["tab10"].colors)[:count]  # type: ignore[attr-defined]  # a listed map has them

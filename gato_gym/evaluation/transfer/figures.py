@@ -155,15 +155,23 @@ def save_figures(table: Mapping[str, Any], folder: Path) -> list[Path]:
                 continue
             for kind in ("svg", "png"):
                 path = folder / f"transfer-{name}-{theme}.{kind}"
-                _save(picture, path, kind)
+                save_picture(picture, path, kind)
                 paths.append(path)
     return paths
 
 
-def _save(picture: Figure, path: Path, kind: str) -> None:
+def save_picture(picture: Figure, path: Path, kind: str, salt: str = "transfer") -> None:
+    """Write a figure, complete or not at all.
+
+    Args:
+        picture: the figure.
+        path: its file; its folder exists.
+        kind: "svg" or "png".
+        salt: of the names of an SVG's parts, so that two on one page do not share any.
+    """
     part = path.with_name(f".{path.name}.part")
-    # The same study gives the same bytes: no dates, no random names, no version.
+    # The same figure gives the same bytes: no dates, no random names, no version.
     metadata = {"Date": None} if kind == "svg" else {"Software": None}
-    with matplotlib.rc_context({"svg.hashsalt": "transfer", "svg.fonttype": "none"}):
+    with matplotlib.rc_context({"svg.hashsalt": salt, "svg.fonttype": "none"}):
         picture.savefig(part, format=kind, metadata=metadata)
     os.replace(part, path)
