@@ -135,7 +135,7 @@ def _plan(options: ShowPlan) -> int:
     plan = make_plan(budget)
     chosen = plan.choose(options.only)
     if options.tokens_per_second is None:
-        speed = probe(budget.size, min(budget.batch, 16), threads=1)
+        speed = probe(budget.model, min(budget.batch, 16), threads=1)
     else:
         speed = given_speed(options.tokens_per_second)
     found = estimate(chosen, speed, options.jobs)
@@ -148,22 +148,20 @@ def _plan(options: ShowPlan) -> int:
                 "skipped": dict(plan.skipped),
                 "unscored": list(plan.unscored),
                 **found.to_json(),
+                **speed.to_json(),
             }
         )
         return 0
     for unit in chosen:
         print(f"{unit.key:60} {speed.seconds(unit) / 60:8.1f} min")
     _tell_skipped(plan, file=sys.stdout)
-    print(_estimate_told(found))
+    print(_estimate_told(found, speed))
     return 0
 
 
-def _estimate_told(found: Estimate) -> str:
-    speed = found.speed
+def _estimate_told(found: Estimate, speed: Speed) -> str:
     parts = ", ".join(
-        f"{stage} {found.units[stage]} units {hours:.1f}"
-        for stage, hours in found.hours.items()
-        if found.units[stage]
+        f"{stage} {found.units[stage]} units {hours:.1f}" for stage, hours in found.hours.items()
     )
     processes = "1 process" if found.jobs == 1 else f"{found.jobs} processes"
     return (
