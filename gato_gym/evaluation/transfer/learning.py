@@ -43,6 +43,12 @@ class Learner:
         folder: of the unit; what is there is gone on with.
         log_every: steps between two lines of the log; None chooses.
 
+    Attributes:
+        specs, text: of its tasks.
+        shares: task -> share of the rows.
+        data: digest of the episodes and shares.
+        lines: of the log so far: "step", "loss" and "losses" by task.
+
     Raises:
         GatoGymError: a task has no episodes, or the checkpoints are of other data.
     """
@@ -59,6 +65,7 @@ class Learner:
         corpus.check(mixture.shares)
         shape = ModelConfig(**settings["model"])
         self.shares = dict(mixture.shares)
+        self.data = mixture.digest()
         self.specs: dict[str, TaskSpec] = {task: envs.task_spec(task) for task in mixture.shares}
         self.text = default_text()
         config = TrainConfig(
@@ -87,7 +94,7 @@ class Learner:
         except TrainingError as error:  # the checkpoints are of other data
             raise GatoGymError(f"{error}; or delete {folder}") from error
         self._path = folder / "train.jsonl"
-        self._lines = _lines(self._path, self.trainer.step)
+        self.lines = _lines(self._path, self.trainer.step)
 
     def run(self, stop: Stop, seen: Callable[[StepLog], None] = lambda log: None) -> bool:
         """Train to the last step; False where it was asked to stop before.
@@ -99,8 +106,8 @@ class Learner:
         for log in self.trainer.run(stop):
             if isinstance(log, StepLog):
                 line = {"step": log.step, "loss": log.loss, "losses": log.losses}
-                self._lines.append(line)
-                _write_lines(self._path, self._lines)
+                self.lines.append(line)
+                _write_lines(self._path, self.lines)
                 seen(log)
         return self.trainer.step >= self.trainer.config.steps
 
@@ -118,8 +125,8 @@ class Learner:
             "steps": self.trainer.step,
             "parameters": self.trainer.parameters,
             "training_seconds": round(self.trainer.seconds, 1),
-            "loss": self._lines[-1]["loss"],
-            "losses": self._lines[-1]["losses"],
+            "loss": self.lines[-1]["loss"],
+            "losses": self.lines[-1]["losses"],
         }
 
 
