@@ -50,8 +50,8 @@ class ScalingBudget:
 
     name            of the budget that it began as
     sizes           of the networks, see `size_config`
-    tasks           that they learn and play; none = all of the corpus, or of the catalogue, that have
-                    an expert and a score of it
+    tasks           that they learn and play; none = all of the corpus, or all of the catalogue that
+                    an expert plays, as far as they can be scored
     demonstrations  episodes of each task's expert; 0 where a corpus is given
     corpus          folder of one that is there; "" = the study collects its own
     tokens          that each network is trained on, padding included
@@ -180,8 +180,8 @@ BUDGETS = {
         ),
     )
 }
-"""smoke: seconds, for tests. small: under half an hour of two cores. paper: the sizes and tokens of its
-section 5.1 on all that our experts play; it had one rate per size, here all have the lowest."""
+"""smoke: seconds, for tests. small: under half an hour of two cores. paper: the sizes and tokens of
+its section 5.1 on all that our experts play; it had a rate for each size, here all have the lowest."""
 
 
 def budget(

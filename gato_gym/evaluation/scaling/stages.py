@@ -59,13 +59,7 @@ def train(unit: Unit, study: ScalingStudy, stop: Stop) -> dict[str, Any] | None:
         }
         for step in settings["points"]
     }
-    found = learner.result()
-    return {
-        **found,
-        "tokens_per_second": round(found["tokens"] / max(found["training_seconds"], 1e-9), 1),
-        "data": learner.data,
-        "points": points,
-    }
+    return {**learner.result(), "data": learner.data, "points": points}
 
 
 def play(unit: Unit, study: ScalingStudy, stop: Stop) -> dict[str, Any] | None:

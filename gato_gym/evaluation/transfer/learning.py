@@ -125,6 +125,7 @@ class Learner:
             "steps": self.trainer.step,
             "parameters": self.trainer.parameters,
             "training_seconds": round(self.trainer.seconds, 1),
+            "tokens_per_second": round(self.trainer.tokens / max(self.trainer.seconds, 1e-9), 1),
             "loss": self.lines[-1]["loss"],
             "losses": self.lines[-1]["losses"],
         }
