@@ -181,7 +181,7 @@ BUDGETS = {
     )
 }
 """smoke: seconds, for tests. small: under half an hour of two cores. paper: the sizes and tokens of
-its section 5.1 on all that our experts play; it had a rate for each size, here all have the lowest."""
+its section 5.1 on all that our experts play, with the lowest of the rates that its sizes had."""
 
 
 def budget(

@@ -97,13 +97,7 @@ def _choose(budget: ScalingBudget) -> tuple[dict[str, TaskSpec], dict[str, str]]
     there = Corpus.open(budget.corpus).tasks() if budget.corpus else ()
     names = budget.tasks or there
     if not names:
-        specs = envs.tasks(available=False)
-        names = tuple(
-            spec.id
-            for spec in specs
-            if spec.expert is not None
-            and why_unscored(spec.random_score, spec.expert_score) is None
-        )
+        names = tuple(spec.id for spec in envs.tasks(available=False) if spec.expert is not None)
     tasks, skipped = {}, {}
     for name in names:
         if budget.corpus and name not in there:

@@ -93,6 +93,7 @@ class Learner:
             self.trainer = Trainer(shape, config, source, folder / "run", domains=domains)
         except TrainingError as error:  # the checkpoints are of other data
             raise GatoGymError(f"{error}; or delete {folder}") from error
+        folder.mkdir(parents=True, exist_ok=True)
         self._path = folder / "train.jsonl"
         self.lines = _lines(self._path, self.trainer.step)
 
