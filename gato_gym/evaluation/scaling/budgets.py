@@ -160,7 +160,7 @@ BUDGETS = {
                 "gato_gym/BabyAI-GoToObj-pixels-v0",
             ),
             demonstrations=300,
-            tokens=2_000_000,
+            tokens=1_500_000,
             points=6,
             episodes=20,
             batch=8,

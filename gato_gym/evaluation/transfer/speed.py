@@ -15,8 +15,9 @@ from gato_gym.evaluation.transfer.units import Unit
 
 PROBE_TASK = "CartPole-v1"
 PROBE_STEPS = 3
-STARTING = 4.0
-"""Seconds of a unit that are no work: a network and an optimiser are made and saved."""
+STARTING, LOADING = 4.0, 1.0
+"""Seconds of a unit that are no work: a network and an optimiser are made and saved; or, where
+nothing is trained, a network and environments are made."""
 # The size `bundle` on one core: Boxing and cartpole swingup, played two episodes at once.
 ACTED_BY_TRAINED = 1.2
 COMPILED = 2.2
@@ -51,7 +52,8 @@ class Speed:
         """What a unit takes, roughly."""
         work = unit.work
         acted = work.acted / self.acted + work.passes / self.passes
-        return STARTING + work.trained / self.trained + acted + work.played / self.played
+        start = STARTING if work.trained else LOADING
+        return start + work.trained / self.trained + acted + work.played / self.played
 
     def to_json(self) -> dict[str, Any]:
         """A JSON-ready dict."""
