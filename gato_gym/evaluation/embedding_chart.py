@@ -20,7 +20,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from gato_gym.evaluation.threshold_chart import distinct_colors
-from gato_gym.evaluation.transfer.figures import DPI, THEMES, Theme, save_picture
+from gato_gym.evaluation.transfer.pictures import DPI, THEMES, Theme, save_picture
 
 MARKS = "os^DvPX<>*"
 NAME = "embeddings"
@@ -222,9 +222,5 @@ def save_figures(result: Mapping[str, Any], folder: Path) -> list[Path]:
     folder.mkdir(parents=True, exist_ok=True)
     paths = []
     for theme in THEMES:
-        figure = draw(result, theme)
-        for kind in ("svg", "png"):
-            path = folder / f"{NAME}-{theme}.{kind}"
-            save_picture(figure, path, kind, salt=NAME)
-            paths.append(path)
+        paths += save_picture(draw(result, theme), folder / f"{NAME}-{theme}", NAME)
     return paths
