@@ -53,7 +53,7 @@ def draw(table: Row, figure: Name, theme: Theme = "light") -> Figure | None:
             return None
         picture = new_picture((6.4, 3.6), colours)
         panel = picture.subplots()
-        _panel(panel, table, lines, colours)
+        _panel(panel, table, lines, colours, 12)
         label_panel(panel, "mean over all tasks", "tokens of training", SCORE, colours)
     else:
         panels = {
@@ -66,11 +66,11 @@ def draw(table: Row, figure: Name, theme: Theme = "light") -> Figure | None:
         columns = min(COLUMNS, len(drawn))
         rows = math.ceil(len(drawn) / columns)
         picture = new_picture((2.6 * columns + 1.8, 2.4 * rows), colours)
-        places = picture.subplots(rows, columns, squeeze=False).flat
+        places = list(picture.subplots(rows, columns, squeeze=False).flat)
         for panel, (task, lines) in zip(places, drawn.items(), strict=False):
-            _panel(panel, table, lines, colours)
+            _panel(panel, table, lines, colours, 4)
             label_panel(panel, task.removeprefix("gato_gym/"), "tokens", "score", colours)
-        for panel in list(places)[len(drawn) :]:
+        for panel in places[len(drawn) :]:
             panel.axis("off")
     handles = [
         Line2D([], [], color=_style(index)[0], marker=_style(index)[1], ms=5, label=size_label(one))
@@ -101,6 +101,7 @@ def _panel(
     table: Row,
     lines: Mapping[str, Sequence[Mapping[str, Any]]],
     colours: Mapping[str, str],
+    most_ticks: int,
 ) -> None:
     mark_levels(panel, colours)
     for index, (size, line) in enumerate(lines.items()):
@@ -124,7 +125,9 @@ def _panel(
             at = [point["tokens"]] * len(point["runs"])
             panel.plot(at, point["runs"], ".", color=colour, ms=3, alpha=0.7, gid=f"{size} runs")
     _fit(panel, lines)
-    ticks = sorted({point["tokens"] for point in table["points"]})
+    # From the last, so that it is among them.
+    ticks = sorted({point["tokens"] for point in table["points"]}, reverse=True)
+    ticks = ticks[:: math.ceil(len(ticks) / most_ticks)]
     if table["budget"]["spacing"] == "log":
         panel.set_xscale("log")
         panel.xaxis.set_major_locator(FixedLocator(ticks))
