@@ -32,6 +32,8 @@ EXTRAS = {
     "pictures": [MUJOCO, "ale-py>=0.12", "minigrid>=3.2"],
     "quantize": ["torchao>=0.18"],
     "report": ["jinja2>=3.1", "markdown-it-py>=4"],
+    # What the activations of an agent tell.
+    "probing": ["scikit-learn>=1.7"],
     "language": ["datasets>=5.2", "sacrebleu>=2.6", "nltk>=3.10"],
 }
 
@@ -82,6 +84,8 @@ setup(
         "dev": [
             *RAY,
             "pytest>=9",
+            # Drives the Chromium of the system, where there is one, to look at the report's page.
+            "playwright>=1.60",
             "pytest-xdist>=3.8",
             "hypothesis>=6.170",
             "ruff>=0.17",

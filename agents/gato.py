@@ -16,7 +16,7 @@ import torch
 from huggingface_hub import CommitInfo, PyTorchModelHubMixin
 
 import gato_gym
-from gato_gym.agents.demonstrations import Demonstrations
+from gato_gym.agents.demonstrations import Demonstrations, OtherTask
 from gato_gym.agents.explanation import Explanation, explain
 from gato_gym.agents.role import (
     Role,
@@ -224,7 +224,7 @@ class GatoAgent(
     def reset(
         self,
         env_or_task: Task | Sequence[Task],
-        prompt: str | Path | Episode | None = "expert",
+        prompt: str | Path | Episode | OtherTask | None = "expert",
     ) -> None:
         """Start an episode: learn the task's spec, forget the past, load a demonstration.
 
@@ -232,7 +232,7 @@ class GatoAgent(
             env_or_task: an environment made by `gato_gym.make` or `gymnasium.make`, a vector
                 environment, or a task id. Of a sequence of them `predict` plays the i-th in row i.
             prompt: "expert" for the checkpoint's own demonstration of the task (none where it has
-                none), an `Episode`, the path of a stored one, or None.
+                none), an `Episode`, the path of a stored one, an `OtherTask`, or None.
 
         Raises:
             UnknownTaskError: no such task.
@@ -248,10 +248,17 @@ class GatoAgent(
             raise ValueError("no task: pass an environment, an id, or at least one of them")
         roles = [self._role(task, previous) for task in tasks]
         prompts = {role.spec.id: role.spec for role in roles}
-        found = {task: find_prompt(spec, prompt, self.prompts) for task, spec in prompts.items()}
+        shown, found = None, dict[str, Episode | None]()
+        if isinstance(prompt, OtherTask):
+            shown = Role(prompt.spec, None, self.vocabulary, self.text, self.config.context)
+            found = dict.fromkeys(prompts, prompt.episode)
+        else:
+            found = {
+                task: find_prompt(spec, prompt, self.prompts) for task, spec in prompts.items()
+            }
         self._notice_changes()
         own = isinstance(prompt, str) and prompt == "expert"
-        self._demonstrations.read(roles, found, own)
+        self._demonstrations.read(roles, found, own, shown)
         if roles != previous:
             self._streams = None
         self._roles = roles

@@ -6,7 +6,7 @@ these. `flatten_observation` gives the one canonical flat form, sorted by key (p
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Any, Literal
@@ -152,6 +152,22 @@ def flatten_observation(observation: Any, prefix: str = "") -> dict[str, Any]:
             flatten_observation(observation[key], f"{prefix}/{key}" if prefix else str(key))
         )
     return dict(sorted(flat.items()))
+
+
+def map_observation(observation: Any, change: Callable[[str, Any], Any], key: str = "") -> Any:
+    """An observation of the same form with other leaves.
+
+    Args:
+        observation: is left as it is.
+        change: of a leaf's key, as in `flatten_observation`, and the leaf, the new one.
+        key: of the observation in a larger one.
+    """
+    if not isinstance(observation, Mapping):
+        return change(key or ROOT_KEY, observation)
+    prefix = f"{key}/" if key else ""
+    return {
+        name: map_observation(part, change, f"{prefix}{name}") for name, part in observation.items()
+    }
 
 
 @dataclass(frozen=True, repr=False)

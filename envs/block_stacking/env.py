@@ -35,6 +35,7 @@ from gymnasium import spaces
 
 from gato_gym.envs.block_stacking import instructions, observations, placement, scene
 from gato_gym.envs.block_stacking.control import MAX_SPEED, MAX_YAW_RATE, CartesianController
+from gato_gym.envs.block_stacking.palettes import PALETTES, STANDARD
 from gato_gym.envs.block_stacking.randomise import Randomiser
 from gato_gym.envs.block_stacking.rewards import SHAPED, SUCCESS, out_of_question
 from gato_gym.envs.block_stacking.shapes import SHAPES, TRAINING_SHAPES, Shape
@@ -63,6 +64,7 @@ class BlockStackingEnv(gymnasium.Env):
         randomise: draw masses, friction, gains, colours, light and cameras anew at every reset.
         image_size: (height, width) of the images of "pixels".
         width, height, camera: of `render()`; cameras are studio, front_left, front_right.
+        palette: what the objects' colours look like, one of `PALETTES`; their names stay.
         renderer: "egl", "osmesa", "glfw" or "raycast"; default $GATO_GYM_RENDERER, else the first
             that works on this machine. `render_backend` says which one is used.
     """
@@ -81,6 +83,7 @@ class BlockStackingEnv(gymnasium.Env):
         width: int = 320,
         height: int = 240,
         camera: str = "studio",
+        palette: str = STANDARD,
         renderer: str | None = None,
     ) -> None:
         _check_choice("task", task, tuple(TASKS))
@@ -88,6 +91,7 @@ class BlockStackingEnv(gymnasium.Env):
         _check_choice("reward", reward, ("sparse", "shaped"))
         _check_choice("render_mode", render_mode, (None, *self.metadata["render_modes"]))
         _check_choice("camera", camera, ("studio", *observations.CAMERAS))
+        _check_choice("palette", palette, tuple(PALETTES))
         self.render_mode = render_mode
         self.task = TASKS[task]
         self.observation = observation
@@ -97,6 +101,7 @@ class BlockStackingEnv(gymnasium.Env):
         self.image_size = (int(image_size[0]), int(image_size[1]))
         self.frame_size = (int(width), int(height))
         self.camera = camera
+        self.palette = palette
         self._wanted_renderer = renderer
         self._frames: FrameSource | None = None
         self._backend: str | None = None
@@ -213,7 +218,12 @@ class BlockStackingEnv(gymnasium.Env):
         """A new model; what belongs to the old one is let go."""
         self._forget_frames()
         self.shapes = shapes
-        self.model = scene.build_model(shapes, basket=self.task.dropped, offscreen=self._canvas)
+        self.model = scene.build_model(
+            shapes,
+            basket=self.task.dropped,
+            offscreen=self._canvas,
+            colours=PALETTES[self.palette],
+        )
         self.data = mujoco.MjData(self.model)
         self.controller = CartesianController(self.model, self.data, 1.0 / CONTROL_HZ)
         self.sensors = Sensors(self.model, self.data, shapes)

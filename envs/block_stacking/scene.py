@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from gato_gym.envs.block_stacking.arm import add_arm
+from gato_gym.envs.block_stacking.palettes import COLOURS, Colour
 from gato_gym.envs.block_stacking.primitives import (
     FURNITURE,
     NOTHING,
@@ -31,11 +32,6 @@ WORKSPACE_HIGH = (0.70, 0.15, 0.235)
 WORKSPACE_CENTRE = tuple(
     (lo + hi) / 2 for lo, hi in zip(WORKSPACE_LOW, WORKSPACE_HIGH, strict=True)
 )
-COLOURS = {
-    "red": (0.86, 0.10, 0.12, 1),
-    "green": (0.12, 0.66, 0.22, 1),
-    "blue": (0.10, 0.28, 0.86, 1),
-}
 FRICTION = (0.6, 0.005, 0.0001)  # of table and objects; the pads' own wins over it
 # The basket's floor ends here (from the middle of the tray), then its sides rise.
 BASKET_HALF, BASKET_SIDE, BASKET_SLOPE = 0.185, 0.11, np.radians(30.0)
@@ -44,7 +40,11 @@ TIMESTEP = 0.005
 
 
 def build_model(
-    shapes: Mapping[str, Shape], *, basket: bool, offscreen: tuple[int, int] = (640, 480)
+    shapes: Mapping[str, Shape],
+    *,
+    basket: bool,
+    offscreen: tuple[int, int] = (640, 480),
+    colours: Mapping[str, Colour] = COLOURS,
 ) -> Any:
     """The compiled MjModel.
 
@@ -52,6 +52,7 @@ def build_model(
         shapes: colour -> the object of that colour; geoms, bodies and free joints have its name.
         basket: tilted sides keep the objects in; otherwise a low rim.
         offscreen: the largest (width, height) that GL will render.
+        colours: what the objects' colours look like, see `palettes`.
     """
     spec = mujoco.MjSpec()
     spec.modelname = "block_stacking"
@@ -84,7 +85,7 @@ def build_model(
     _add_cameras(spec.worldbody)
     add_arm(spec)
     for colour, shape in shapes.items():
-        _add_object(spec, colour, shape)
+        _add_object(spec, colour, shape, colours[colour])
     return spec.compile()
 
 
@@ -217,11 +218,11 @@ def _look_at(pos: Any, target: Any) -> list[float]:
     return [*right, *np.cross(right, forward)]
 
 
-def _add_object(spec: Any, colour: str, shape: Shape) -> None:
+def _add_object(spec: Any, colour: str, shape: Shape, rgba: Colour) -> None:
     body = spec.worldbody.add_body(name=colour, pos=(0.55, 0, CUBE_SIDE / 2))
     body.add_freejoint(name=colour)
     if shape.is_box:
-        geom = add_box(body, (0, 0, 0), shape.half_size, COLOURS[colour], name=colour, meets=OBJECT)
+        geom = add_box(body, (0, 0, 0), shape.half_size, rgba, name=colour, meets=OBJECT)
     else:
         mesh = spec.add_mesh(name=colour)
         mesh.uservert = shape.vertices.ravel()
@@ -231,7 +232,7 @@ def _add_object(spec: Any, colour: str, shape: Shape) -> None:
             name=colour,
             type=mujoco.mjtGeom.mjGEOM_MESH,
             meshname=colour,
-            rgba=COLOURS[colour],
+            rgba=rgba,
         )
         set_contacts(geom, OBJECT)
     geom.mass = MASS

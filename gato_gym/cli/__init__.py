@@ -21,6 +21,7 @@ VERBS = {
     "finetune": "adapt an agent to a task with few episodes, all weights or LoRA",
     "transfer": "study what pretraining is worth on tasks that were held out of it",
     "eval": "play a task and report return, confidence interval and normalised score",
+    "probe": "ask what scores rest on: the prompt, noise, delays, other colours and modes",
     "report": "write one page about a run: scores, curves, data, videos, model card",
     "record": "write a video of an agent",
     "caption": "say what is in pictures, or answer a question about them",

@@ -1,12 +1,13 @@
-"""Which tasks are meant: ids, patterns like 'Meta-World/*', and whole domains."""
+"""Which tasks are meant: ids, patterns like 'Meta-World/*', whole domains, a checkpoint's."""
 
 from __future__ import annotations
 
 import fnmatch
 from collections.abc import Callable, Iterable
 
-from gato_gym.envs.registry import nearest, tasks
-from gato_gym.errors import UnknownTaskError
+from gato_gym.data.sources.spec import is_data_task
+from gato_gym.envs.registry import named_by_data, nearest, tasks
+from gato_gym.errors import GatoGymError, UnknownTaskError
 from gato_gym.types import TaskSpec
 
 _WILD = frozenset("*?[")
@@ -52,3 +53,39 @@ def _suiting(specs: list[TaskSpec], suits: Callable[[TaskSpec], bool], complaint
     if not found:
         raise UnknownTaskError(complaint)
     return found
+
+
+def playable(known: Iterable[str]) -> tuple[list[str], dict[str, str]]:
+    """The tasks of a checkpoint that may be played, and of the others why not."""
+    chosen: list[str] = []
+    skipped: dict[str, str] = {}
+    for task in known:
+        if is_data_task(task):
+            skipped[task] = "it is read from data sets, no environment plays it"
+            continue
+        try:
+            chosen.append(named_by_data(task))
+        except GatoGymError as error:
+            skipped[task] = " ".join(str(error).split())
+    return chosen, skipped
+
+
+def choose_known(named: Iterable[str], known: Iterable[str]) -> tuple[list[str], dict[str, str]]:
+    """Those tasks of a checkpoint that are named, and of those that cannot be played why not.
+
+    Args:
+        named: ids and patterns; none is all of them.
+        known: the checkpoint's.
+
+    Raises:
+        UnknownTaskError: the checkpoint does not know it; names the nearest that it knows.
+    """
+    here, chosen = list(known), list[str]()
+    for name in named:
+        matching = fnmatch.filter(here, name) if _WILD & set(name) else [name] * (name in here)
+        if not matching:
+            near = nearest(name.rstrip("*?"), here)
+            hint = f"did you mean {', '.join(map(repr, near))}?" if near else ", ".join(here)
+            raise UnknownTaskError(f"the checkpoint does not know {name!r}: {hint}")
+        chosen += matching
+    return playable(dict.fromkeys(chosen or here))

@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING, Any
 
 import gato_gym
 from gato_gym import envs
+from gato_gym.cli.choose_tasks import playable
 from gato_gym.cli.players import WithoutPrompt, load_gato, print_json, write_json
 from gato_gym.cli.score_table import print_domains
-from gato_gym.data.sources.spec import is_data_task
-from gato_gym.envs.registry import domain_of, named_by_data
+from gato_gym.envs.registry import domain_of
 from gato_gym.errors import GatoGymError
 from gato_gym.evaluation import published
 from gato_gym.evaluation.aggregate import aggregate_scores
@@ -114,16 +114,9 @@ def _choose(options: Options, agent: Any) -> tuple[list[str], dict[str, str]]:
     if agent is None:
         known = (spec for spec in envs.tasks() if spec.expert or options.agent == "random")
         return [spec.id for spec in known], {}
-    tasks: list[str] = []
-    skipped: dict[str, str] = {}
-    for task in agent.specs:
-        if is_data_task(task):
-            _skip(skipped, task, "it is read from data sets, no environment plays it")
-            continue
-        try:
-            tasks.append(named_by_data(task))
-        except GatoGymError as error:
-            _skip(skipped, task, _reason(error))
+    tasks, skipped = playable(agent.specs)
+    for task, why in skipped.items():
+        _tell(f"skipped {task}: {why}")
     return tasks, skipped
 
 
@@ -139,7 +132,7 @@ def _fill(
         if isinstance(outcome, Score):
             kept.add(outcome)
         else:
-            _skip(skipped, task, _reason(outcome))
+            _skip(skipped, task, reason(outcome))
     if skipped:
         whole = len(skipped) + len(kept.finished)
         _tell(f"{len(skipped)} of {_tasks(whole)} skipped, see `skipped` in the result")
@@ -224,7 +217,8 @@ def _skip(skipped: dict[str, str], task: str, why: str) -> None:
     _tell(f"skipped {task}: {why}")
 
 
-def _reason(error: Exception) -> str:
+def reason(error: Exception) -> str:
+    """Why there is no score, in a line."""
     told = " ".join(str(error).split())[:_MESSAGE]
     # Our own errors are sentences; of others the kind is half of what there is to know.
     return told if isinstance(error, GatoGymError) else f"{type(error).__name__}: {told}"

@@ -9,38 +9,12 @@ from typing import Any, Literal
 
 from gato_gym import envs
 from gato_gym.agents import Agent, RandomAgent
+from gato_gym.agents.prompted import WithoutPrompt as WithoutPrompt
 from gato_gym.errors import UnknownTaskError
 
 AgentKind = Literal["gato", "expert", "random"]
 PrecisionName = Literal["float32", "bfloat16", "int8"]
 """`models.precision.PRECISIONS`, which a module without torch cannot ask."""
-
-
-class WithoutPrompt:
-    """An agent that starts each episode without a demonstration."""
-
-    def __init__(self, agent: Any) -> None:
-        self.agent = agent
-        self.specs = agent.specs
-        self.checkpoint = f"{agent.checkpoint} (no prompt)"
-
-    def reset(self, env: Any) -> None:
-        """Begin an episode."""
-        self.agent.reset(env, prompt=None)
-
-    def act(self, obs: Any, deterministic: bool = True) -> Any:
-        """The agent's action."""
-        return self.agent.act(obs, deterministic=deterministic)
-
-    def predict(
-        self,
-        observation: Any,
-        state: Any = None,
-        episode_start: Any = None,
-        deterministic: bool = True,
-    ) -> tuple[Any, Any]:
-        """The agent's actions in a batch."""
-        return self.agent.predict(observation, state, episode_start, deterministic)
 
 
 def load_player(

@@ -10,6 +10,7 @@ examples:
     gato-gym transfer run --out runs-local/transfer --budget small --jobs 2
     gato-gym transfer run --out runs-local/transfer --only finetune/all/boxing
     gato-gym transfer show runs-local/transfer --figures figures --json
+    gato-gym transfer scaling --out runs-local/scaling --budget small --jobs 2
 
 gato-gym transfer ACTION --help shows the options of one action.
 """
@@ -24,12 +25,13 @@ from typing import TYPE_CHECKING, Annotated, Any
 import tyro
 from tyro.conf import Positional
 
+from gato_gym.cli import transfer_scaling
 from gato_gym.cli.players import print_json, write_json
+from gato_gym.cli.studies import do_units, tell, tell_skipped
+from gato_gym.cli.transfer_scaling import Scaling
 
 if TYPE_CHECKING:
     from gato_gym.evaluation.transfer.budgets import Budget
-    from gato_gym.evaluation.transfer.plan import Plan
-    from gato_gym.evaluation.transfer.runner import Report
     from gato_gym.evaluation.transfer.speed import Estimate, Speed
     from gato_gym.evaluation.transfer.study import Study
 
@@ -101,11 +103,14 @@ Options = (
     Annotated[Run, tyro.conf.subcommand("run")]
     | Annotated[Show, tyro.conf.subcommand("show")]
     | Annotated[ShowPlan, tyro.conf.subcommand("plan")]
+    | Annotated[Scaling, tyro.conf.subcommand("scaling")]
 )
 
 
 def run(options: Any) -> int:
     """Do what was asked for; 1 where something failed or is missing after a run."""
+    if isinstance(options, Scaling):
+        return transfer_scaling.run(options)
     if isinstance(options, Show):
         return _show(options)
     if options.jobs < 1:
@@ -135,7 +140,7 @@ def _plan(options: ShowPlan) -> int:
     plan = make_plan(budget)
     chosen = plan.choose(options.only)
     if options.tokens_per_second is None:
-        speed = probe(budget.size, min(budget.batch, 16), threads=1)
+        speed = probe(budget.model, min(budget.batch, 16), threads=1, tokens=budget.tokens)
     else:
         speed = given_speed(options.tokens_per_second)
     found = estimate(chosen, speed, options.jobs)
@@ -148,22 +153,20 @@ def _plan(options: ShowPlan) -> int:
                 "skipped": dict(plan.skipped),
                 "unscored": list(plan.unscored),
                 **found.to_json(),
+                **speed.to_json(),
             }
         )
         return 0
     for unit in chosen:
         print(f"{unit.key:60} {speed.seconds(unit) / 60:8.1f} min")
-    _tell_skipped(plan, file=sys.stdout)
-    print(_estimate_told(found))
+    tell_skipped(plan.skipped, sys.stdout)
+    print(_estimate_told(found, speed))
     return 0
 
 
-def _estimate_told(found: Estimate) -> str:
-    speed = found.speed
+def _estimate_told(found: Estimate, speed: Speed) -> str:
     parts = ", ".join(
-        f"{stage} {found.units[stage]} units {hours:.1f}"
-        for stage, hours in found.hours.items()
-        if found.units[stage]
+        f"{stage} {found.units[stage]} units {hours:.1f}" for stage, hours in found.hours.items()
     )
     processes = "1 process" if found.jobs == 1 else f"{found.jobs} processes"
     return (
@@ -174,34 +177,18 @@ def _estimate_told(found: Estimate) -> str:
 
 
 def _run(options: Run) -> int:
-    from gato_gym.cli.export import machine, versions
     from gato_gym.evaluation.transfer.plan import make_plan
-    from gato_gym.evaluation.transfer.runner import run_units
     from gato_gym.evaluation.transfer.study import Study
-    from gato_gym.training.interrupt import Interrupts
 
     budget = _budget(options)
     plan = make_plan(budget)
     chosen = plan.choose(options.only)
     study = Study.create(options.out, budget)
-    _tell_skipped(plan)
-    with Interrupts() as interrupts:
-        report = run_units(
-            study,
-            plan,
-            chosen,
-            speed=_nominal(options),
-            tell=_tell,
-            stop=lambda: interrupts.requested is not None,
-            jobs=options.jobs,
-            beside={"machine": machine(), "versions": versions()},
-        )
-    if report.stopped:
-        _tell("saved; run the same command again to go on")
-        return interrupts.exit_code
-    _tell_trouble(report)
-    _print_table(study, options.json, options.figures or options.out / "figures")
-    return 1 if report.failed or report.blocked else 0
+    tell_skipped(plan.skipped)
+    report, code = do_units(study, plan, chosen, _nominal(options), options.jobs)
+    if not report.stopped:
+        _print_table(study, options.json, options.figures or options.out / "figures")
+    return code
 
 
 def _nominal(options: _Numbers) -> Speed:
@@ -232,23 +219,4 @@ def _print_table(study: Study, as_json: bool, figures: Path | None, markdown: bo
         return
     print("\n".join(as_markdown(table)) if markdown else as_text(table))
     for path in paths:
-        _tell(str(path))
-
-
-def _tell_skipped(plan: Plan, file: Any = None) -> None:
-    if plan.skipped:
-        print(f"left out, {len(plan.skipped)}:", file=file or sys.stderr)
-    for name, why in plan.skipped.items():
-        print(f"  {name}: {why}", file=file or sys.stderr)
-
-
-def _tell_trouble(report: Report) -> None:
-    for title, units in (("failed", report.failed), ("could not be done", report.blocked)):
-        if units:
-            _tell(f"{len(units)} units {title}:")
-        for key, why in units.items():
-            _tell(f"  {key}: {why if title == 'failed' else f'needs {why}'}")
-
-
-def _tell(text: str) -> None:
-    print(text, file=sys.stderr, flush=True)
+        tell(str(path))

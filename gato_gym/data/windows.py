@@ -106,6 +106,23 @@ class WindowSource:
     def _group(self, indices: Sequence[int]) -> Window:
         rngs = [np.random.default_rng([self.seed, index]) for index in indices]
         planned = [self._planner.row(self.context, rng) for rng in rngs]
+        return self.lay_out(planned, indices, rngs)
+
+    def lay_out(
+        self,
+        planned: Sequence[Sequence[Sequence[Cut]]],
+        indices: Sequence[int],
+        rngs: Sequence[np.random.Generator],
+        length: int | None = None,
+    ) -> Window:
+        """Rows of chosen documents, each [its prompt, if any, and] a cut.
+
+        Args:
+            planned: the documents of each row.
+            indices: the rows' numbers.
+            rngs: one per row, of the drawn patch positions.
+            length: tokens per row, which its documents must fit; None = the context.
+        """
         by_task: dict[int, list[Cut]] = {}
         for cuts in (cuts for row in planned for cuts in row):
             by_task.setdefault(cuts[0].task, []).extend(cuts)
@@ -115,7 +132,15 @@ class WindowSource:
             for row in planned
         ]
         names = [tuple(name for cuts in row for name in self._names(cuts)) for row in planned]
-        return pack(self.context, rows, indices, names, rngs)
+        return pack(length or self.context, rows, indices, names, rngs)
+
+    def token_ends(self, task: int, index: int) -> np.ndarray:
+        """(steps + 1,) tokens of an episode before each of its steps, and all of them."""
+        tokenizer, steps = self.tokenizers[task], self.mixture.tasks[task].entries[index].steps
+        most, ends = tokenizer.tokens_per_step, None
+        if tokenizer.spec.has_text:
+            most, ends = self._text_steps(task, index)
+        return most * np.arange(steps + 1) if ends is None else ends
 
     def _names(self, cuts: Sequence[Cut]) -> list[str]:
         entries = self.mixture.tasks[cuts[0].task].entries

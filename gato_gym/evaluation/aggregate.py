@@ -154,6 +154,30 @@ def summarize(scores: Iterable[Scored], domains: Mapping[str, str]) -> dict[str,
     return found
 
 
+def weighted_mean(
+    groups: Sequence[np.ndarray], weights: Sequence[float]
+) -> tuple[float, tuple[float, float]]:
+    """A weighted sum of the means of groups of episodes, and its 95 % interval.
+
+    Weights of the tasks of a domain that add up to one over the number of domains make it the mean
+    of the domains' means (paper section 5.1); a second agent's with the other sign make it the
+    difference of two agents.
+
+    Args:
+        groups: per task the (episodes,) normalised returns, at least one each.
+        weights: of each group.
+    """
+    factors = np.asarray(weights, np.float64)
+
+    def statistic(samples: Sequence[np.ndarray]) -> np.ndarray:
+        means = np.stack([sample.mean(axis=-1) for sample in samples])
+        return (factors @ means)[None]
+
+    value = float(statistic([group[None] for group in groups])[0, 0])
+    low, high = _intervals(groups, statistic)[0]
+    return value, (float(low), float(high))
+
+
 def why_unscored(random: float | None, expert: float | None) -> str | None:
     """Why a task has no normalised score, None where it has one."""
     if expert is None:

@@ -15,7 +15,7 @@ import numpy as np
 
 from gato_gym import envs
 from gato_gym.envs.spaces import observation_specs
-from gato_gym.types import ROOT_KEY, flatten_observation
+from gato_gym.types import flatten_observation, map_observation
 
 MOST_DRAWS = 200
 """Other episodes that are looked at for another text."""
@@ -105,11 +105,8 @@ class ShuffledText(gym.Wrapper):
         flat = flatten_observation(observation)
         return {key: str(flat[key]) for key in self._keys}
 
-    def _replaced(self, node: Any, key: str = "") -> Any:
-        if isinstance(node, Mapping):
-            prefix = f"{key}/" if key else ""
-            return {name: self._replaced(part, f"{prefix}{name}") for name, part in node.items()}
-        return self._words.get(key or ROOT_KEY, node)
+    def _replaced(self, observation: Any) -> Any:
+        return map_observation(observation, self._words.get)
 
 
 def make_shuffled(task: str, **kwargs: Any) -> gym.Env:

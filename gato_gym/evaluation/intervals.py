@@ -53,3 +53,26 @@ def ratio_interval(sums: Sequence[float], counts: Sequence[int]) -> tuple[float,
         rng=np.random.default_rng(0),
     ).confidence_interval
     return float(interval.low), float(interval.high)
+
+
+def share_interval(values: Sequence[float], bases: Sequence[float]) -> tuple[float, float]:
+    """95 % percentile bootstrap of mean(values) / mean(bases), of pairs that belong together.
+
+    Args:
+        values, bases: of each episode; bases clearly above 0 in the mean.
+    """
+    numerators, denominators = np.asarray(values, np.float64), np.asarray(bases, np.float64)
+    whole = float(numerators.mean() / denominators.mean())
+    if np.ptp(numerators) == 0 and np.ptp(denominators) == 0:
+        return whole, whole
+    interval = stats.bootstrap(
+        (numerators, denominators),
+        lambda above, below, axis: above.mean(axis=axis) / below.mean(axis=axis),
+        paired=True,
+        vectorized=True,
+        n_resamples=RESAMPLES,
+        confidence_level=CONFIDENCE,
+        method="percentile",
+        rng=np.random.default_rng(0),
+    ).confidence_interval
+    return float(interval.low), float(interval.high)

@@ -1,7 +1,7 @@
 """What an evaluation of many tasks has finished so far, in a file that survives a kill.
 
     FILE.journal    JSON lines, each with the crc32c of its text: first the settings, then one line
-                    per finished task
+                    per finished task, with a name where a task is played in several ways
 
 A line counts once its newline is there, so a kill loses at most the task that was being played.
 """
@@ -35,7 +35,8 @@ class Journal:
             on with.
 
     Attributes:
-        finished: task -> score, of this run and of the ones before it.
+        finished: name -> score, of this run and of the ones before it; a score's name is its task
+            unless it was given another.
 
     Raises:
         GatoGymError: the journal is of other settings, is no journal, or another process has it.
@@ -53,10 +54,11 @@ class Journal:
             os.close(self._descriptor)
             raise
 
-    def add(self, score: Score) -> None:
-        """Keep the score of a task; on the disk when this returns."""
-        self._append("score", score.to_json())
-        self.finished[score.task] = score
+    def add(self, score: Score, name: str | None = None) -> None:
+        """Keep a score, of the task or of that name; on the disk when this returns."""
+        row = {"score": score.to_json()} | ({} if name is None else {"name": name})
+        self._append(row)
+        self.finished[score.task if name is None else name] = score
 
     def remove(self) -> None:
         """Delete the file: the result holds all of it."""
@@ -84,7 +86,7 @@ class Journal:
         if torn:  # an append that was killed, and nothing may be appended to it
             os.ftruncate(self._descriptor, sum(len(line) + 1 for line in lines))
         if not lines:
-            self._append("settings", settings)
+            self._append({"settings": settings})
             return
         first = _decode(lines[0])
         if first is None or not isinstance(first.get("settings"), dict):
@@ -94,13 +96,14 @@ class Journal:
             )
         for number, line in enumerate(lines[1:], start=2):
             try:
-                score = Score.from_json((_decode(line) or {})["score"])
+                content = _decode(line) or {}
+                score = Score.from_json(content["score"])
             except (KeyError, TypeError):
                 logger.warning(
                     "%s: line %d has changed, its task is played again", self.path, number
                 )
                 continue
-            self.finished[score.task] = score
+            self.finished[content.get("name", score.task)] = score
         kept = first["settings"]
         if kept == settings:
             return
@@ -114,10 +117,10 @@ class Journal:
                 "another --out, or delete it to begin anew"
             )
         os.ftruncate(self._descriptor, 0)  # nothing is lost
-        self._append("settings", settings)
+        self._append({"settings": settings})
 
-    def _append(self, kind: str, value: Any) -> None:
-        left = memoryview(_encode({kind: value}))
+    def _append(self, content: Mapping[str, Any]) -> None:
+        left = memoryview(_encode(content))
         while left:
             left = left[os.write(self._descriptor, left) :]
         os.fsync(self._descriptor)

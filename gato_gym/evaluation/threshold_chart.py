@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -14,15 +13,14 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from gato_gym.evaluation.aggregate import THRESHOLDS
+from gato_gym.evaluation.chart_files import check_chart as check_chart
+from gato_gym.evaluation.chart_files import save_chart
 
-SUFFIXES = (".png", ".svg")
 DPI = 150
 _TITLE = "Tasks that reach x % of the expert"
 # Text and lines, faint lines.
 _LIGHT, _DARK = ("#222222", "#d8d8d8"), ("#eceef3", "#3a3f4b")
 _GROUND = "#111318"
-# In SVG, texts stay texts, and names of parts do not depend on chance.
-_SVG: dict[Any, Any] = {"svg.fonttype": "none", "svg.hashsalt": "gato-gym"}
 
 
 def draw_thresholds(
@@ -57,7 +55,7 @@ def draw_thresholds(
     axes = figure.add_subplot(facecolor=ground)
     x = np.array(THRESHOLDS)
     counts = [_counts(domains[name]["above"]) for name in order]
-    axes.stackplot(x, counts, colors=_colors(len(order)), edgecolor=ground, linewidth=0.4)
+    axes.stackplot(x, counts, colors=distinct_colors(len(order)), edgecolor=ground, linewidth=0.4)
     low, high = np.array([overall["above_ci95"][str(at)] for at in THRESHOLDS]).T
     total = _counts(overall["above"])
     axes.fill_between(x, low, high, color=ink, alpha=0.22, linewidth=0)
@@ -95,24 +93,7 @@ def save_thresholds(result: Mapping[str, Any], path: Path, *, dark: bool = False
         ValueError: see `draw_thresholds` and `check_chart`.
     """
     check_chart(path)
-    kind = path.suffix.lower()
-    figure = draw_thresholds(result, dark=dark)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_name(f".{path.name}.part")
-    # Without the version of the library and the time.
-    nobody = {"Software": None} if kind == ".png" else {"Creator": None, "Date": None}
-    try:
-        with matplotlib.rc_context(_SVG):
-            figure.savefig(part, format=kind[1:], metadata=nobody)
-        os.replace(part, path)
-    finally:
-        part.unlink(missing_ok=True)
-
-
-def check_chart(path: Path) -> None:
-    """Raise ValueError for a file that the figure cannot be written to."""
-    if path.suffix.lower() not in SUFFIXES:
-        raise ValueError(f"a chart is a file .svg or .png, got {str(path)!r}")
+    save_chart(draw_thresholds(result, dark=dark), path)
 
 
 def _counts(above: Mapping[str, int]) -> np.ndarray:
@@ -120,7 +101,7 @@ def _counts(above: Mapping[str, int]) -> np.ndarray:
     return np.array([above[str(x)] for x in THRESHOLDS])
 
 
-def _colors(count: int) -> list[Any]:
+def distinct_colors(count: int) -> list[Any]:
     """As different as so many can be; neighbours differ most."""
     if count <= 10:
         return list(matplotlib.colormaps["tab10"].colors)[:count]  # type: ignore[attr-defined]  # a listed map has them

@@ -13,7 +13,7 @@ Shapes: B rows, L tokens, Q target positions per row, D width, H heads, K key si
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import torch
@@ -237,8 +237,7 @@ class Gato(nn.Module):
             ever made.
         """
         x = self.embedding(ids, local, patches, pixels, positions, marks)
-        index = torch.arange(ids.shape[1], device=ids.device)[None]
-        angles = rotary_angles(index, self.config.width // self.config.heads)
+        angles = self._angles(ids)
         attend = attention(first_visible, self.attention)
         last = attend if queries is None else query_attention(first_visible, queries)
         for layer, block in enumerate(self.blocks):
@@ -249,6 +248,33 @@ class Gato(nn.Module):
         if targets is None:
             return self.logits(x)
         return target_losses(x, self.embedding.ids.weight, targets, wanted)
+
+    def states(
+        self,
+        ids: Tensor,
+        local: Tensor,
+        patches: Tensor,
+        pixels: Tensor,
+        positions: Tensor,
+        first_visible: Tensor,
+        marks: Tensor | None = None,
+    ) -> Iterator[Tensor]:
+        """The residual stream of every position, layers + 1 times (B, L, D).
+
+        The first is what goes into the first block, the others what each block gives, in order.
+        Arguments as of `forward`.
+        """
+        x = self.embedding(ids, local, patches, pixels, positions, marks)
+        yield x
+        angles = self._angles(ids)
+        attend = attention(first_visible, self.attention)
+        for block in self.blocks:
+            x = block(x, angles, attend)
+            yield x
+
+    def _angles(self, ids: Tensor) -> tuple[Tensor, Tensor]:
+        index = torch.arange(ids.shape[1], device=ids.device)[None]
+        return rotary_angles(index, self.config.width // self.config.heads)
 
     def _run(self, layer: int, block: nn.Module, *args: Any) -> Tensor:
         if layer < self.recomputed_blocks and torch.is_grad_enabled():

@@ -325,3 +325,23 @@ def test_unknown_size_names_the_nearest():
 @pytest.mark.parametrize("size", MODELS)
 def test_config_json_round_trip(size):
     assert ModelConfig(**model_config(size).to_json()) == model_config(size)
+
+
+def test_states_are_what_goes_through_the_blocks(model, make_inputs):
+    inputs = make_inputs(rows=2, documents=3)
+    with torch.no_grad():
+        states = list(model.states(**inputs))
+        assert len(states) == model.config.layers + 1
+        close(model.logits(model.norm(states[-1])), run(model, inputs))
+        keys = ("ids", "local", "patches", "pixels", "positions")
+        close(states[0], model.embedding(*(inputs[key] for key in keys)))
+    # Each block's own output, seen from outside.
+    seen = []
+    hooks = [
+        block.register_forward_hook(lambda _, __, out: seen.append(out)) for block in model.blocks
+    ]
+    run(model, inputs)
+    for hook in hooks:
+        hook.remove()
+    for state, output in zip(states[1:], seen, strict=True):
+        close(state, output)

@@ -24,6 +24,7 @@ FINETUNE, CURVE, RESULT = "finetune.json", "curve.jsonl", "result.json"
 CONFIG, TASKS, CARD = "config.json", "tasks.json", "card.json"
 README, SCORECARD, MANIFEST = "README.md", "scorecard.json", "manifest.json"
 WEIGHTS = "model.safetensors"
+STUDY = "study.json"
 
 _MIB = 1 << 20
 DOCUMENT_LIMIT, LOG_LIMIT = 16 * _MIB, 512 * _MIB
@@ -53,7 +54,7 @@ class RunFolder:
     Raises:
         FileNotFoundError: there is nothing.
         NotADirectoryError: it is a file.
-        ValueError: the folder holds no run and no agent.
+        ValueError: the folder holds no run and no agent; of a transfer study it says what to do.
     """
 
     def __init__(self, path: str | Path) -> None:
@@ -89,6 +90,13 @@ class RunFolder:
             return "fine-tuning run"
         if self.agent is not None or (self.root / TRAIN).is_file():
             return "training run"
+        if (self.root / STUDY).is_file():
+            agents = sorted(self.root.glob("pretrain/*/agent"))
+            told = f"; a page of one of its agents: gato-gym report {agents[0]}" if agents else ""
+            raise ValueError(
+                f"{path} is a study of gato-gym transfer, which draws its own table and figures: "
+                f"gato-gym transfer show {path} --figures figures{told}"
+            )
         expected = f"expected {TRAIN}, {FINETUNE}, an agent/ folder, or an agent's {CONFIG}"
         if any(self.root.glob("step-*")):
             raise ValueError(

@@ -103,7 +103,7 @@ def inline(figure: Figure, name: str, told: str, shown: str = "") -> Markup:
     figure.patch.set_visible(False)
     for axes in figure.axes:
         axes.patch.set_visible(False)
-    root = ElementTree.fromstring(_written(figure, name, "svg"))
+    root = ElementTree.fromstring(written(figure, name, "svg"))
     for element in root.iter():
         attributes = element.attrib
         if "id" in attributes:
@@ -139,7 +139,7 @@ def save(figure: Figure, folder: Path, name: str) -> list[Path]:
     files = []
     for kind in ("png", "svg"):
         path = folder / f"{name}.{kind}"
-        replace(path, _written(figure, name, kind))
+        replace(path, written(figure, name, kind))
         files.append(path)
     return files
 
@@ -155,7 +155,7 @@ def replace(path: Path, data: bytes) -> None:
         part.unlink(missing_ok=True)
 
 
-def _written(figure: Figure, name: str, kind: str) -> bytes:
+def written(figure: Figure, name: str, kind: str) -> bytes:
     """The bytes of a figure: the same for the same figure, so without time and versions."""
     nothing = ("Software",) if kind == "png" else ("Date", "Creator", "Format", "Type")
     buffer = io.BytesIO()

@@ -7,34 +7,29 @@ has a hollow mark, or a cross at the foot of the panel where it has none.
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
-import matplotlib
-from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
+from gato_gym.evaluation.transfer.pictures import (
+    LINES,
+    SCORE,
+    THEMES,
+    Theme,
+    add_legend,
+    label_panel,
+    mark_levels,
+    new_picture,
+    save_picture,
+)
 from gato_gym.evaluation.transfer.plan import REGIMES
 from gato_gym.evaluation.transfer.sources import TARGETS
 from gato_gym.evaluation.transfer.table import NORMALISED
 
-Theme = Literal["light", "dark"]
-THEMES: Mapping[Theme, Mapping[str, str]] = {
-    "light": {"ground": "#ffffff", "text": "#24292f", "faint": "#c9ced6"},
-    "dark": {"ground": "#111318", "text": "#e6e8ee", "faint": "#3d434f"},
-}
-# Told apart without colours too, by their marks; the same on both grounds.
-STYLES = {
-    "all": ("#2f81c1", "o"),
-    "same-domain": ("#2ea36b", "s"),
-    "no-control": ("#c9871f", "^"),
-    "dm-control": ("#a16ad0", "v"),
-    "scratch": ("#d0574a", "D"),
-}
-DPI = 120
+STYLES = dict(zip(REGIMES, LINES, strict=True))
 SPREAD = 0.32
 """Of the regimes beside a number of episodes, in distances between two numbers."""
 
@@ -52,28 +47,16 @@ def draw(table: Mapping[str, Any], figure: str, theme: Theme = "light") -> Figur
     if not names:
         return None
     colours = THEMES[theme]
-    picture = Figure(
-        figsize=(3.1 * len(names) + 1.6, 3.2),
-        dpi=DPI,
-        layout="constrained",
-        facecolor=colours["ground"],
-    )
-    FigureCanvasAgg(picture)
+    picture = new_picture((3.1 * len(names) + 1.6, 3.2), colours)
     panels = picture.subplots(1, len(names), squeeze=False)[0]
     for panel, name in zip(panels, names, strict=True):
         _panel(panel, [row for row in rows if row["target"] == name], colours)
     regimes = [name for name in REGIMES if any(row["regime"] == name for row in rows)]
-    legend = picture.legend(
-        handles=[
-            Line2D([], [], color=STYLES[r][0], marker=STYLES[r][1], ms=5, label=REGIMES[r])
-            for r in regimes
-        ],
-        loc="outside right center",
-        fontsize=8,
-        frameon=False,
-    )
-    for text in legend.get_texts():
-        text.set_color(colours["text"])
+    handles = [
+        Line2D([], [], color=STYLES[r][0], marker=STYLES[r][1], ms=5, label=REGIMES[r])
+        for r in regimes
+    ]
+    add_legend(picture, handles, colours)
     return picture
 
 
@@ -81,25 +64,22 @@ def _panel(panel: Any, rows: Sequence[Mapping[str, Any]], colours: Mapping[str, 
     numbers = sorted({row["episodes"] for row in rows})
     regimes = list(dict.fromkeys(row["regime"] for row in rows))
     normalised = rows[0]["unit"] == NORMALISED
-    panel.set_facecolor(colours["ground"])
     if normalised:
-        for level, style in ((0, ":"), (1, "--")):
-            panel.axhline(level, color=colours["faint"], ls=style, lw=1, zorder=0)
+        mark_levels(panel, colours)
     for index, regime in enumerate(regimes):
         shift = SPREAD * ((index + 0.5) / len(regimes) - 0.5)
         line = [row for row in rows if row["regime"] == regime]
         _line(panel, line, [numbers.index(row["episodes"]) + shift for row in line], colours)
-    panel.set_title(TARGETS[rows[0]["target"]].title, size=9, color=colours["text"])
-    panel.set_xlabel("episodes", size=8, color=colours["text"])
-    told = "score (0 random, 1 expert)" if normalised else "mean return"
-    panel.set_ylabel(told, size=8, color=colours["text"])
+    label_panel(
+        panel,
+        TARGETS[rows[0]["target"]].title,
+        "episodes",
+        SCORE if normalised else "mean return",
+        colours,
+    )
     panel.set_xticks(range(len(numbers)), [f"{number:,}" for number in numbers])
     panel.set_xlim(-0.5, len(numbers) - 0.5)
-    panel.tick_params(labelsize=7, colors=colours["text"])
     _fit(panel, rows, normalised)
-    for side, spine in panel.spines.items():
-        spine.set_visible(side in ("left", "bottom"))
-        spine.set_color(colours["faint"])
 
 
 def _line(
@@ -151,19 +131,6 @@ def save_figures(table: Mapping[str, Any], folder: Path) -> list[Path]:
     for name in ("figure-9", "figure-19"):
         for theme in THEMES:
             picture = draw(table, name, theme)
-            if picture is None:
-                continue
-            for kind in ("svg", "png"):
-                path = folder / f"transfer-{name}-{theme}.{kind}"
-                _save(picture, path, kind)
-                paths.append(path)
+            if picture is not None:
+                paths += save_picture(picture, folder / f"transfer-{name}-{theme}", "transfer")
     return paths
-
-
-def _save(picture: Figure, path: Path, kind: str) -> None:
-    part = path.with_name(f".{path.name}.part")
-    # The same study gives the same bytes: no dates, no random names, no version.
-    metadata = {"Date": None} if kind == "svg" else {"Software": None}
-    with matplotlib.rc_context({"svg.hashsalt": "transfer", "svg.fonttype": "none"}):
-        picture.savefig(part, format=kind, metadata=metadata)
-    os.replace(part, path)

@@ -11,22 +11,17 @@ A unit's name is its folder below the study. No torch here.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
-from fnmatch import fnmatchcase
-from functools import cached_property
-from typing import Any, Literal
+from dataclasses import dataclass
 
 from gato_gym import envs
-from gato_gym.envs.registry import is_available, registered
-from gato_gym.errors import GatoGymError
 from gato_gym.evaluation.batched import TOGETHER
 from gato_gym.evaluation.scores import normalize
 from gato_gym.evaluation.transfer.budgets import COLLECTION_SEED, Budget
 from gato_gym.evaluation.transfer.sources import TEXT, Source, Target, held_out_names
+from gato_gym.evaluation.transfer.units import Unit, Units, Work, folder_name, missing_package
 from gato_gym.tokenizers.timestep import StepTokenizer
 from gato_gym.tokenizers.vocabulary import Vocabulary
 
-Stage = Literal["collect", "pretrain", "finetune"]
 PRETRAINING, HELD_OUT = "pretraining", "held-out"
 
 SCRATCH = "scratch"
@@ -56,33 +51,6 @@ def run_of(regime: str, target: Target) -> str | None:
 
 
 @dataclass(frozen=True)
-class Work:
-    """What a unit costs.
-
-    trained  tokens, padding included
-    acted    tokens of the steps that an agent plays
-    passes   of the network while it plays, each over all episodes that are played at once
-    played   steps of experts
-    """
-
-    trained: int = 0
-    acted: int = 0
-    passes: int = 0
-    played: int = 0
-
-
-@dataclass(frozen=True)
-class Unit:
-    """One thing to do; `settings` is all that its result depends on, JSON-ready."""
-
-    key: str
-    stage: Stage
-    settings: Mapping[str, Any]
-    needs: tuple[str, ...] = ()
-    work: Work = field(default_factory=Work)
-
-
-@dataclass(frozen=True)
 class Cell:
     """A fine-tuning run: which start, which task, how many episodes, which draw."""
 
@@ -98,7 +66,7 @@ class Cell:
 
 
 @dataclass(frozen=True)
-class Plan:
+class Plan(Units):
     """A study's units in an order in which each stands after what it needs.
 
     skipped   task or unit -> why it is left out: its package is not installed
@@ -106,42 +74,9 @@ class Plan:
     """
 
     budget: Budget
-    units: tuple[Unit, ...]
     cells: tuple[Cell, ...]
     skipped: Mapping[str, str]
     unscored: tuple[str, ...]
-
-    def unit(self, key: str) -> Unit:
-        """The unit of a name."""
-        return self._by_key[key]
-
-    @cached_property
-    def _by_key(self) -> dict[str, Unit]:
-        return {unit.key: unit for unit in self.units}
-
-    def choose(self, patterns: Iterable[str]) -> list[Unit]:
-        """The units that a pattern names, in their order; all without a pattern.
-
-        Args:
-            patterns: STAGE, STAGE/REGIME, STAGE/REGIME/TASK, ...; `*` stands for anything.
-
-        Raises:
-            GatoGymError: a pattern names none.
-        """
-        patterns = list(patterns)
-        chosen: set[str] = set()
-        for pattern in patterns:
-            whole = pattern.rstrip("/")
-            found = {
-                unit.key
-                for unit in self.units
-                if fnmatchcase(unit.key, whole) or fnmatchcase(unit.key, f"{whole}/*")
-            }
-            if not found:
-                first = ", ".join(sorted({unit.key.rsplit("/", 1)[0] for unit in self.units}))
-                raise GatoGymError(f"--only {pattern}: the study has no such unit; it has {first}")
-            chosen |= found
-        return [unit for unit in self.units if not patterns or unit.key in chosen]
 
 
 def make_plan(budget: Budget) -> Plan:
@@ -182,7 +117,7 @@ def make_plan(budget: Budget) -> Plan:
         for name, spec in specs.items()
         if normalize(0.0, spec.random_score, spec.expert_score) is None
     )
-    return Plan(budget, tuple(ordered), tuple(cells), skipped, unscored)
+    return Plan(tuple(ordered), budget, tuple(cells), skipped, unscored)
 
 
 def _add(units: dict[str, Unit], unit: Unit) -> None:
@@ -190,11 +125,10 @@ def _add(units: dict[str, Unit], unit: Unit) -> None:
 
 
 def _has_package(task: str, skipped: dict[str, str]) -> bool:
-    spec = registered(task)
-    if spec is None or is_available(spec):
-        return True
-    skipped[task] = f'its package is not installed: pip install "gato-gym[{spec.extra}]"'
-    return False
+    why = missing_package(task)
+    if why is not None:
+        skipped[task] = why
+    return why is None
 
 
 def _available(budget: Budget, name: str, skipped: dict[str, str]) -> tuple[str, ...]:
@@ -226,7 +160,7 @@ def _collect_source(budget: Budget, source: Source, task: str) -> Unit:
     episodes = max(1, round(budget.amount * source.episodes))
     settings = {"task": task, "episodes": episodes, "seed": COLLECTION_SEED}
     return Unit(
-        f"collect/{PRETRAINING}/{task.replace('/', '__')}",
+        f"collect/{PRETRAINING}/{folder_name(task)}",
         "collect",
         settings,
         work=Work(played=episodes * source.steps),
@@ -245,7 +179,7 @@ def _pretrain(budget: Budget, run: str, tasks: Mapping[str, tuple[str, ...]]) ->
         "learning_rate": budget.learning_rate,
         "seed": budget.seed,
     }
-    needs = tuple(f"collect/{PRETRAINING}/{task.replace('/', '__')}" for task in weights)
+    needs = tuple(f"collect/{PRETRAINING}/{folder_name(task)}" for task in weights)
     work = Work(trained=budget.steps * budget.batch * budget.model.context)
     return Unit(f"pretrain/{run}", "pretrain", settings, needs, work)
 

@@ -11,15 +11,13 @@ import traceback
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
-from typing import Any, Literal
+from typing import Any, Literal, Protocol
 
 from gato_gym.errors import GatoGymError
-from gato_gym.evaluation.transfer.plan import Plan, Unit
-from gato_gym.evaluation.transfer.speed import Speed
-from gato_gym.evaluation.transfer.study import Study
+from gato_gym.evaluation.transfer.folder import Stop, StudyFolder
+from gato_gym.evaluation.transfer.units import Unit, Units
 
 How = Literal["done", "stopped", "busy", "failed"]
-Stop = Callable[[], bool]
 POLL = 2.0
 """Seconds between looks at units that other processes hold."""
 
@@ -33,7 +31,14 @@ class Outcome:
     seconds: float = 0.0
 
 
-def perform(study: Study, unit: Unit, stop: Stop, beside: Mapping[str, Any]) -> Outcome:
+class Guess(Protocol):
+    """How long units take, see `speed.Speed`."""
+
+    def seconds(self, unit: Unit) -> float:
+        """What a unit takes, roughly."""
+
+
+def perform(study: StudyFolder[Any], unit: Unit, stop: Stop, beside: Mapping[str, Any]) -> Outcome:
     """Do one unit.
 
     Args:
@@ -42,8 +47,6 @@ def perform(study: Study, unit: Unit, stop: Stop, beside: Mapping[str, Any]) -> 
         stop: asked between steps; the unit is saved and left.
         beside: goes into the result, e.g. the machine and the versions of packages.
     """
-    from gato_gym.evaluation.transfer.stages import STAGES
-
     began = time.monotonic()
     with study.claimed(unit) as mine:
         if not mine:
@@ -51,7 +54,7 @@ def perform(study: Study, unit: Unit, stop: Stop, beside: Mapping[str, Any]) -> 
         try:
             if not study.done(unit):
                 study.begin(unit)
-                found = STAGES[unit.stage](unit, study, stop)
+                found = study.stages[unit.stage](unit, study, stop)
                 if found is None:
                     return Outcome("stopped")
                 seconds = time.monotonic() - began
@@ -104,12 +107,12 @@ class Schedule:
 
     def __init__(
         self,
-        study: Study,
-        plan: Plan,
+        study: StudyFolder[Any],
+        plan: Units,
         chosen: Sequence[Unit],
         jobs: int,
         tell: Callable[[str], None],
-        speed: Speed,
+        speed: Guess,
     ) -> None:
         self.study, self.plan, self.report = study, plan, Report()
         self._tell, self._speed, self._jobs = tell, speed, jobs
@@ -217,11 +220,11 @@ class Schedule:
 
 
 def run_units(
-    study: Study,
-    plan: Plan,
+    study: StudyFolder[Any],
+    plan: Units,
     chosen: Sequence[Unit],
     *,
-    speed: Speed,
+    speed: Guess,
     tell: Callable[[str], None],
     stop: Stop = lambda: False,
     jobs: int = 1,
@@ -231,7 +234,7 @@ def run_units(
 
     Args:
         study, plan: the study.
-        chosen: see `Plan.choose`.
+        chosen: see `Units.choose`.
         speed: to estimate what is left with.
         tell: takes a line per unit.
         stop: asked between steps; what is under way is saved.
@@ -251,7 +254,9 @@ def run_units(
     return schedule.report
 
 
-def _run_here(schedule: Schedule, study: Study, stop: Stop, beside: Mapping[str, Any]) -> None:
+def _run_here(
+    schedule: Schedule, study: StudyFolder[Any], stop: Stop, beside: Mapping[str, Any]
+) -> None:
     while not schedule.over:
         if stop():
             schedule.report.stopped = True

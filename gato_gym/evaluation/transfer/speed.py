@@ -9,14 +9,19 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from gato_gym.evaluation.transfer.plan import Stage, Unit
+from gato_gym.config import ModelConfig
+from gato_gym.evaluation.transfer.runner import Guess
+from gato_gym.evaluation.transfer.units import Unit
 
 PROBE_TASK = "CartPole-v1"
 PROBE_STEPS = 3
-STARTING = 4.0
-"""Seconds of a unit that are no work: a network and an optimiser are made and saved."""
+STARTING, LOADING = 4.0, 1.0
+"""Seconds of a unit that are no work: a network and an optimiser are made and saved; or, where
+nothing is trained, a network and environments are made."""
 # The size `bundle` on one core: Boxing and cartpole swingup, played two episodes at once.
 ACTED_BY_TRAINED = 1.2
+COMPILED = 2.2
+"""Speed of training compiled in bfloat16 by that of a probe."""
 TOKENS_OF_A_PASS = 28.0
 """A pass takes as long as so many tokens of training."""
 
@@ -47,7 +52,17 @@ class Speed:
         """What a unit takes, roughly."""
         work = unit.work
         acted = work.acted / self.acted + work.passes / self.passes
-        return STARTING + work.trained / self.trained + acted + work.played / self.played
+        start = STARTING if work.trained else LOADING
+        return start + work.trained / self.trained + acted + work.played / self.played
+
+    def to_json(self) -> dict[str, Any]:
+        """A JSON-ready dict."""
+        return {
+            "tokens_per_second": {"trained": self.trained, "acted": self.acted},
+            "passes_per_second": self.passes,
+            "steps_per_second": self.played,
+            "speed": self.source,
+        }
 
 
 def given_speed(tokens_per_second: float) -> Speed:
@@ -63,10 +78,9 @@ def given_speed(tokens_per_second: float) -> Speed:
 class Estimate:
     """Hours of one process for each stage, and of `jobs` processes for all."""
 
-    hours: dict[Stage, float]
-    units: dict[Stage, int]
+    hours: dict[str, float]
+    units: dict[str, int]
     jobs: int
-    speed: Speed
 
     @property
     def total(self) -> float:
@@ -82,46 +96,44 @@ class Estimate:
                 stage: {"units": self.units[stage], "process_hours": self.hours[stage]}
                 for stage in self.hours
             },
-            "tokens_per_second": {"trained": self.speed.trained, "acted": self.speed.acted},
-            "passes_per_second": self.speed.passes,
-            "steps_per_second": self.speed.played,
-            "speed": self.speed.source,
         }
 
 
-def estimate(units: Iterable[Unit], speed: Speed, jobs: int) -> Estimate:
+def estimate(units: Iterable[Unit], speed: Guess, jobs: int) -> Estimate:
     """What units take together; the processes are never idle, which flatters the end a little."""
-    hours: dict[Stage, float] = {"collect": 0.0, "pretrain": 0.0, "finetune": 0.0}
-    counts: dict[Stage, int] = {"collect": 0, "pretrain": 0, "finetune": 0}
+    hours: dict[str, float] = {}
+    counts: dict[str, int] = {}
     for unit in units:
-        hours[unit.stage] += speed.seconds(unit) / 3600
-        counts[unit.stage] += 1
-    return Estimate(hours, counts, jobs, speed)
+        hours[unit.stage] = hours.get(unit.stage, 0.0) + speed.seconds(unit) / 3600
+        counts[unit.stage] = counts.get(unit.stage, 0) + 1
+    return Estimate(hours, counts, jobs)
 
 
-def probe(size: str, batch: int, threads: int | None = None) -> Speed:
-    """Train a few steps and play a few episodes of a small task at the study's model size.
+def probe(shape: ModelConfig, batch: int, threads: int | None = None, tokens: int = 0) -> Speed:
+    """Train a few steps and play a few episodes of a small task with a network of the study.
 
     Args:
-        size: of the model.
+        shape: of the network.
         batch: rows of a step.
         threads: of the arithmetic; None leaves them as they are.
+        tokens: of the trainings that are meant: long ones are compiled, a probe is not.
     """
     import torch
 
     from gato_gym import envs
     from gato_gym.agents.gato import GatoAgent
-    from gato_gym.config import TrainConfig, model_config
+    from gato_gym.config import TrainConfig
     from gato_gym.data.collect import collect
     from gato_gym.data.mixture import Mixture
     from gato_gym.data.windows import WindowSource
     from gato_gym.evaluation.batched import batched_rollout
+    from gato_gym.evaluation.transfer.learning import arithmetic
     from gato_gym.tokenizers.vocabulary import Vocabulary
     from gato_gym.training.trainer import Trainer
 
     before = torch.get_num_threads()
     torch.set_num_threads(threads or before)
-    shape, spec = model_config(size), envs.task_spec(PROBE_TASK)
+    spec = envs.task_spec(PROBE_TASK)
     copies = [envs.make(PROBE_TASK) for _ in range(2)]
     try:
         with tempfile.TemporaryDirectory(prefix="gato-gym-probe-") as folder:
@@ -156,4 +168,5 @@ def probe(size: str, batch: int, threads: int | None = None) -> Speed:
     # machine there may seem to be none.
     passing = max(seconds - 6 * steps / acted, 0.1 * seconds)
     passes = steps / len(copies) / max(passing, 1e-9)
-    return Speed(trained, acted, passes, source="measured here on a small task")
+    compiled = COMPILED if arithmetic(tokens) else 1.0
+    return Speed(compiled * trained, acted, passes, source="measured here on a small task")

@@ -5,53 +5,57 @@ A stage returns its result, JSON-ready, or None where it was asked to stop on th
 
 from __future__ import annotations
 
-import json
-import os
-import shutil
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+import gymnasium
 import torch
 
-from gato_gym import envs
-from gato_gym.config import ModelConfig, TrainConfig
+from gato_gym.config import ModelConfig
 from gato_gym.data.collect import check_expert, collect_jobs
 from gato_gym.data.corpus import Corpus
 from gato_gym.data.jobs import Job, make_suite_env
-from gato_gym.data.mixture import Mixture
-from gato_gym.data.windows import WindowSource
-from gato_gym.errors import GatoGymError, TrainingError
 from gato_gym.evaluation.few_shot import FewShotRun
-from gato_gym.evaluation.transfer.plan import HELD_OUT, PRETRAINING, SCRATCH, Stage, Unit
+from gato_gym.evaluation.transfer.folder import Stage, Stop
+from gato_gym.evaluation.transfer.learning import Learner, arithmetic
+from gato_gym.evaluation.transfer.plan import HELD_OUT, PRETRAINING, SCRATCH
 from gato_gym.evaluation.transfer.sources import make_environment, refuse_held_out
 from gato_gym.evaluation.transfer.study import Study
+from gato_gym.evaluation.transfer.units import Unit
 from gato_gym.models.gato import Gato
 from gato_gym.tokenizers.default_text import default_text
-from gato_gym.tokenizers.vocabulary import Vocabulary
 from gato_gym.training.adapt import fingerprint
 from gato_gym.training.bundle import Bundle, load_bundle, save_bundle
 from gato_gym.training.finetune import FineTuneConfig
-from gato_gym.training.progress import StepLog
-from gato_gym.training.trainer import Trainer
-
-Stop = Callable[[], bool]
 
 CHUNKS = 10
 """Parts of a collection between which it can be stopped."""
-COMPILE_FROM = 500_000
-"""Tokens of training from which on compiling, which takes about a minute, pays."""
-SAVES = 10
-"""Checkpoints of a pretraining."""
 
 
 def collect(unit: Unit, study: Study, stop: Stop) -> dict[str, Any] | None:
     """The expert's episodes of one task, into one of the study's two corpora."""
-    settings, role = unit.settings, unit.key.split("/")[1]
-    task, episodes = settings["task"], settings["episodes"]
+    role = unit.key.split("/")[1]
     make = make_environment if role == PRETRAINING else make_suite_env
+    return collect_episodes(unit.settings, study.folder / role, stop, make)
+
+
+def collect_episodes(
+    settings: Mapping[str, Any],
+    out: Path,
+    stop: Stop,
+    make: Callable[[str], gymnasium.Env] = make_suite_env,
+) -> dict[str, Any] | None:
+    """The expert's episodes of one task, into a corpus.
+
+    Args:
+        settings: "task", "episodes" and the "seed" of the first one.
+        out: the corpus' folder.
+        stop: asked now and then.
+        make: makes the environment.
+    """
+    task, episodes = settings["task"], settings["episodes"]
     agent, name = check_expert(task, None, make)
-    out = study.folder / role
     for part in range(1, CHUNKS + 1):
         if stop():
             return None
@@ -76,59 +80,15 @@ def collect(unit: Unit, study: Study, stop: Stop) -> dict[str, Any] | None:
 
 def pretrain(unit: Unit, study: Study, stop: Stop) -> dict[str, Any] | None:
     """One network on the tasks of a regime; its agent goes to the unit's folder."""
-    settings, folder = unit.settings, study.path(unit)
+    folder = study.path(unit)
     corpus = Corpus.open(study.folder / PRETRAINING)
     refuse_held_out(corpus.tasks(), study.budget.all_targets(), str(corpus.path))
-    mixture = Mixture(corpus, settings["tasks"])
-    corpus.check(mixture.shares)
-    shape = ModelConfig(**settings["model"])
-    specs = {task: envs.task_spec(task) for task in mixture.shares}
-    config = TrainConfig(
-        steps=settings["steps"],
-        batch=settings["batch"],
-        learning_rate=settings["learning_rate"],
-        seed=settings["seed"],
-        save_every=max(1, settings["steps"] // SAVES),
-        log_every=max(1, settings["steps"] // 50),
-        loader_threads=1,
-        **arithmetic(settings["tokens"]),
-    )
-    text = default_text()
-    source = WindowSource(
-        corpus,
-        mixture,
-        specs,
-        shape.context,
-        Vocabulary(shape.text_size),
-        text,
-        seed=config.seed,
-        prompt_share=config.prompt_share,
-    )
-    domains = {task: spec.domain for task, spec in specs.items()}
-    try:
-        trainer = Trainer(shape, config, source, folder / "run", domains=domains)
-    except TrainingError as error:  # the checkpoints are of other data
-        raise GatoGymError(f"{error}; or delete {folder}") from error
-    lines = _lines(folder / "train.jsonl", trainer.step)
-    for log in trainer.run(stop):
-        if isinstance(log, StepLog):
-            lines.append({"step": log.step, "loss": log.loss, "losses": log.losses})
-            _write_lines(folder / "train.jsonl", lines)
-    if trainer.step < config.steps:
+    learner = Learner(corpus, unit.settings, folder)
+    if not learner.run(stop):
         return None
-    model = trainer.trained()
-    assert model is not None  # there is one process only
-    save_bundle(Bundle(model, specs, {}, text), folder / "agent")
-    return {
-        "weights": fingerprint(model),
-        "tasks": dict(mixture.shares),
-        "tokens": trainer.tokens,
-        "steps": trainer.step,
-        "parameters": trainer.parameters,
-        "training_seconds": round(trainer.seconds, 1),
-        "loss": lines[-1]["loss"],
-        "losses": lines[-1]["losses"],
-    }
+    model = learner.trained()
+    save_bundle(Bundle(model, learner.specs, {}, learner.text), folder / "agent")
+    return {"weights": fingerprint(model), **learner.result()}
 
 
 def finetune(unit: Unit, study: Study, stop: Stop) -> dict[str, Any] | None:
@@ -161,40 +121,7 @@ def finetune(unit: Unit, study: Study, stop: Stop) -> dict[str, Any] | None:
     return tuning.result() | {"base": fingerprint(base.model)}
 
 
-STAGES: Mapping[Stage, Callable[[Unit, Study, Stop], dict[str, Any] | None]] = {
-    "collect": collect,
-    "pretrain": pretrain,
-    "finetune": finetune,
-}
-
-
-def arithmetic(tokens: int) -> dict[str, Any]:
-    """How to compute a training of so many tokens here; settings of `TrainConfig`.
-
-    On a processor with bfloat16 instructions and a compiler long runs use both; a GPU decides for
-    itself.
-    """
-    compiler = any(shutil.which(name) for name in ("c++", "g++", "clang++"))
-    if tokens < COMPILE_FROM or torch.cuda.is_available() or not compiler or not _has_bfloat16():
-        return {}
-    return {"arithmetic": "bfloat16", "compile": True}
-
-
-def _has_bfloat16(path: Path = Path("/proc/cpuinfo")) -> bool:
-    flags = set(path.read_text().split()) if path.is_file() else set()
-    return not flags.isdisjoint({"avx512_bf16", "amx_bf16"})
-
-
-def _lines(path: Path, step: int) -> list[dict[str, Any]]:
-    """The logs up to a step; a resumed run writes the others again."""
-    text = path.read_text(encoding="utf-8") if path.is_file() else ""
-    return [line for line in map(json.loads, text.splitlines()) if line["step"] <= step]
-
-
-def _write_lines(path: Path, lines: Sequence[Mapping[str, Any]]) -> None:
-    part = path.with_suffix(".part")
-    part.write_text("".join(json.dumps(line) + "\n" for line in lines), encoding="utf-8")
-    os.replace(part, path)
+STAGES: Mapping[str, Stage] = {"collect": collect, "pretrain": pretrain, "finetune": finetune}
 
 
 def _untrained(shape: ModelConfig, seed: int) -> Bundle:

@@ -15,9 +15,9 @@ from multiprocessing import resource_tracker
 from multiprocessing.connection import Connection, wait
 from typing import Any
 
-from gato_gym.evaluation.transfer.plan import Unit
+from gato_gym.evaluation.transfer.folder import StudyFolder
 from gato_gym.evaluation.transfer.runner import POLL, Outcome, Schedule, perform
-from gato_gym.evaluation.transfer.study import Study
+from gato_gym.evaluation.transfer.units import Unit
 
 
 @dataclass(eq=False)
@@ -29,7 +29,7 @@ class _Worker:
 
 def run_in_processes(
     schedule: Schedule,
-    study: Study,
+    study: StudyFolder[Any],
     stop: Callable[[], bool],
     jobs: int,
     beside: Mapping[str, Any],
@@ -65,7 +65,7 @@ def run_in_processes(
 
 def _hand_out(
     schedule: Schedule,
-    study: Study,
+    study: StudyFolder[Any],
     workers: list[_Worker],
     jobs: int,
     beside: Mapping[str, Any],
@@ -104,11 +104,11 @@ def _send(worker: _Worker, what: Unit | None) -> None:
         worker.connection.send(what)
 
 
-def _start(study: Study, beside: Mapping[str, Any]) -> _Worker:
+def _start(study: StudyFolder[Any], beside: Mapping[str, Any]) -> _Worker:
     context = multiprocessing.get_context("spawn")
     ours, theirs = context.Pipe()
     process = context.Process(
-        target=_work, args=(theirs, str(study.folder), dict(beside)), daemon=True
+        target=_work, args=(theirs, type(study), str(study.folder), dict(beside)), daemon=True
     )
     # Inherited: Ctrl-C reaches all processes of a terminal, and this one tells the others.
     resource_tracker.ensure_running()  # started below it would lift the block
@@ -121,7 +121,9 @@ def _start(study: Study, beside: Mapping[str, Any]) -> _Worker:
     return _Worker(process, ours)
 
 
-def _work(connection: Connection, folder: str, beside: dict[str, Any]) -> None:
+def _work(
+    connection: Connection, kind: type[StudyFolder[Any]], folder: str, beside: dict[str, Any]
+) -> None:
     """The process: does what it is sent until the other end is gone."""
     import torch
 
@@ -132,7 +134,7 @@ def _work(connection: Connection, folder: str, beside: dict[str, Any]) -> None:
             if unit is None:  # it came after the answer
                 continue
             # The study is read anew: another machine may have added to its lists.
-            outcome = perform(Study(folder), unit, connection.poll, beside)
+            outcome = perform(kind(folder), unit, connection.poll, beside)
             connection.send(outcome)
         except (EOFError, OSError):
             return

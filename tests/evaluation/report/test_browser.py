@@ -1,6 +1,7 @@
 """The page in a real browser: nothing is requested, nothing overflows, every figure is seen.
 
-Needs playwright and a Chromium of the system: pip install playwright; apt-get install chromium.
+Needs playwright, which the extra `dev` brings with a driver of its own, and a Chromium of the
+system: apt-get install chromium. Nothing is downloaded when the tests run.
 """
 
 import io
@@ -20,7 +21,7 @@ def browser():
     program = next(filter(None, map(shutil.which, ("chromium", "chromium-browser"))), None)
     if program is None:
         pytest.skip("no Chromium here: apt-get install chromium")
-    reason = "no playwright here: pip install playwright"
+    reason = 'no playwright here: pip install -e ".[dev]"'
     playwright = pytest.importorskip("playwright.sync_api", reason=reason)
     options = ["--no-sandbox", "--no-first-run", *(f"--disable-{name}" for name in QUIET)]
     with playwright.sync_playwright() as driver:

@@ -5,6 +5,8 @@ import json
 import pytest
 
 from gato_gym.evaluation.report.source import RunFolder, read_scores
+from gato_gym.evaluation.transfer.budgets import budget
+from gato_gym.evaluation.transfer.study import Study
 
 
 def test_kinds(run):
@@ -29,6 +31,16 @@ def test_what_is_no_run_is_refused(tmp_path):
     (tmp_path / "empty" / "step-00000010").mkdir()
     with pytest.raises(ValueError, match=r"has checkpoints but no train\.jsonl"):
         RunFolder(tmp_path / "empty")
+
+
+def test_a_transfer_study_says_which_command_shows_it(tmp_path):
+    folder = Study.create(tmp_path / "study", budget("smoke")).folder
+    with pytest.raises(ValueError, match=r"gato-gym transfer show .*study --figures figures$"):
+        RunFolder(folder)
+    for regime in ("all", "no-control"):
+        (folder / "pretrain" / regime / "agent").mkdir(parents=True)
+    with pytest.raises(ValueError, match=r"gato-gym report .*study/pretrain/all/agent$"):
+        RunFolder(folder)
 
 
 def test_a_line_that_a_crash_cut_off_ends_the_log(run):

@@ -8,6 +8,7 @@ from gato_gym import envs
 from gato_gym.envs.registry import HELD_OUT
 from gato_gym.errors import GatoGymError, UnknownTaskError
 from gato_gym.evaluation.transfer import plan as planning
+from gato_gym.evaluation.transfer import units as units_of_studies
 from gato_gym.evaluation.transfer.budgets import (
     BUDGETS,
     Budget,
@@ -130,9 +131,9 @@ def test_pictures_of_pretraining_show_no_held_out_game():
 
 
 def test_a_package_that_is_missing_is_named_with_all_that_needs_it(monkeypatch):
-    there = planning.is_available
+    there = units_of_studies.is_available
     monkeypatch.setattr(
-        planning, "is_available", lambda spec: spec.extra != "atari" and there(spec)
+        units_of_studies, "is_available", lambda spec: spec.extra != "atari" and there(spec)
     )
     plan = make_plan(budget("small"))
     assert set(plan.skipped) == {*SOURCES["atari"].tasks, "ALE/Boxing-v5"}
@@ -141,14 +142,14 @@ def test_a_package_that_is_missing_is_named_with_all_that_needs_it(monkeypatch):
         *("cartpole-swingup", "assembly", "order-of-apples")
     }
     assert not any("ALE" in task for task in pretrainings(plan)["all"].settings["tasks"])
-    monkeypatch.setattr(planning, "is_available", lambda spec: spec.domain != "meta_world")
+    monkeypatch.setattr(units_of_studies, "is_available", lambda spec: spec.domain != "meta_world")
     alone = make_plan(replace(budget("small"), targets=("assembly",)))
     assert not alone.cells and "Meta-World/assembly-v3" in alone.skipped
 
 
 def test_a_regime_without_data_is_left_out(monkeypatch):
     text = set(SOURCES["text"].tasks)
-    monkeypatch.setattr(planning, "is_available", lambda spec: spec.id not in text)
+    monkeypatch.setattr(units_of_studies, "is_available", lambda spec: spec.id not in text)
     plan = make_plan(budget("small", targets=["assembly"]))
     assert {cell.regime for cell in plan.cells} == {"all", "same-domain", "scratch"}
     assert "finetune/no-control/assembly" in plan.skipped

@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 
 from gato_gym.errors import GatoGymError
-from gato_gym.evaluation.transfer.figures import _save, draw, save_figures
+from gato_gym.evaluation.transfer.figures import draw, save_figures
+from gato_gym.evaluation.transfer.pictures import save_picture
 from gato_gym.evaluation.transfer.plan import REGIMES
 from gato_gym.evaluation.transfer.table import as_markdown, as_text, study_table
 
@@ -116,7 +117,7 @@ def test_figures_have_every_cell(fill, tmp_path):
     for regime, title in REGIMES.items():
         assert f">{title}<" in svg, regime
     assert re.search(">block stacking<", svg)
-    _save(draw(table, "figure-19"), tmp_path / "again.svg", "svg")
+    save_picture(draw(table, "figure-19"), tmp_path / "again", "transfer")
     assert (tmp_path / "again.svg").read_text() == svg
 
 

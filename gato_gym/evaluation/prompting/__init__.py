@@ -1,0 +1,1 @@
+"""What a demonstration is worth: its own, none, or that of another task."""
