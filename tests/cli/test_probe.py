@@ -13,6 +13,7 @@ from gato_gym import envs
 from gato_gym.agents.gato import BUNDLED, GatoAgent
 from gato_gym.cli import probe_prompts, probe_robustness
 from gato_gym.config import model_config
+from gato_gym.evaluation.scores import evaluate
 from gato_gym.models.gato import Gato
 from gato_gym.types import Episode
 
@@ -44,7 +45,7 @@ def interrupted(monkeypatch):
     """After so many scores of a probe somebody presses Ctrl-C; returns what is played."""
 
     def arrange(module, after):
-        played, evaluate = [], module.evaluate
+        played: list[str] = []
 
         def spy(task, *args, **kwargs):
             if after is not None and len(played) == after:
