@@ -59,6 +59,11 @@ def interrupted(monkeypatch):
     return arrange
 
 
+def image_of(path):
+    with Image.open(path) as image:
+        return np.asarray(image.convert("RGB"))
+
+
 def without_speed(value):
     if isinstance(value, dict):
         return {k: without_speed(v) for k, v in value.items() if k != "steps_per_second"}
@@ -152,8 +157,9 @@ def test_robustness(run, run_json, tiny, tmp_path, interrupted):
     }
     assert found["perturbations"]["delayed-actions"]["unit"] == "steps"
     assert found["spread"].keys() == {POLE} and len(found["spread"][POLE]["observation"]) == 4
-    sizes = [Image.open(path).size for path in (chart, tmp_path / "robust-dark.png")]
-    assert sizes[0] == sizes[1] and min(sizes[0]) > 100
+    pictures = [image_of(path) for path in (chart, tmp_path / "robust-dark.png")]
+    assert pictures[0].shape == pictures[1].shape and min(pictures[0].shape[:2]) > 100
+    assert np.median(pictures[0]) > 200 > 60 > np.median(pictures[1])
     told = run(*command)[1]
     assert "game-variants: not played of 1 task\n  it has no modes" in told
     lines = run(*command, "--markdown")[1].splitlines()
