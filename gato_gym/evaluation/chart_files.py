@@ -30,7 +30,7 @@ def save_chart(figure: Figure, path: Path) -> None:
         ValueError: see `check_chart`.
     """
     check_chart(path)
-    theme.replace(path, theme.written(figure, "", path.suffix.lower()[1:]))
+    theme.replace(path, theme.written(figure, "", path.suffix.lower()[1:], figure.dpi))
 
 
 def save_both(draw: Callable[[Ink], Figure], path: Path) -> list[Path]:

@@ -13,6 +13,7 @@ from gato_gym import envs
 from gato_gym.agents.gato import BUNDLED, GatoAgent
 from gato_gym.cli import probe_prompts, probe_robustness
 from gato_gym.config import model_config
+from gato_gym.evaluation.scores import evaluate
 from gato_gym.models.gato import Gato
 from gato_gym.types import Episode
 
@@ -44,7 +45,7 @@ def interrupted(monkeypatch):
     """After so many scores of a probe somebody presses Ctrl-C; returns what is played."""
 
     def arrange(module, after):
-        played, evaluate = [], module.evaluate
+        played: list[str] = []
 
         def spy(task, *args, **kwargs):
             if after is not None and len(played) == after:
@@ -56,6 +57,11 @@ def interrupted(monkeypatch):
         return played
 
     return arrange
+
+
+def image_of(path):
+    with Image.open(path) as image:
+        return np.asarray(image.convert("RGB"))
 
 
 def without_speed(value):
@@ -151,8 +157,9 @@ def test_robustness(run, run_json, tiny, tmp_path, interrupted):
     }
     assert found["perturbations"]["delayed-actions"]["unit"] == "steps"
     assert found["spread"].keys() == {POLE} and len(found["spread"][POLE]["observation"]) == 4
-    sizes = [Image.open(path).size for path in (chart, tmp_path / "robust-dark.png")]
-    assert sizes[0] == sizes[1] and min(sizes[0]) > 100
+    pictures = [image_of(path) for path in (chart, tmp_path / "robust-dark.png")]
+    assert pictures[0].shape == pictures[1].shape and min(pictures[0].shape[:2]) > 100
+    assert np.median(pictures[0]) > 200 > 60 > np.median(pictures[1])
     told = run(*command)[1]
     assert "game-variants: not played of 1 task\n  it has no modes" in told
     lines = run(*command, "--markdown")[1].splitlines()

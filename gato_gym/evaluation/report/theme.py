@@ -155,11 +155,11 @@ def replace(path: Path, data: bytes) -> None:
         part.unlink(missing_ok=True)
 
 
-def written(figure: Figure, name: str, kind: str) -> bytes:
+def written(figure: Figure, name: str, kind: str, dpi: float = DPI) -> bytes:
     """The bytes of a figure: the same for the same figure, so without time and versions."""
     nothing = ("Software",) if kind == "png" else ("Date", "Creator", "Format", "Type")
     buffer = io.BytesIO()
     with drawing(name):
         FigureCanvasAgg(figure)
-        figure.savefig(buffer, format=kind, dpi=DPI, metadata=dict.fromkeys(nothing))
+        figure.savefig(buffer, format=kind, dpi=dpi, metadata=dict.fromkeys(nothing))
     return buffer.getvalue()

@@ -221,6 +221,6 @@ class _Sticky(StickyAction):
         super().__init__(env, probability)
         self._draws = draws
 
-    @property
-    def np_random(self) -> np.random.Generator:  # type: ignore[misc]  # nobody sets it
+    @property  # type: ignore[misc]  # nobody sets it
+    def np_random(self) -> np.random.Generator:
         return self._draws
