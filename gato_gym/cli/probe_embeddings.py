@@ -93,6 +93,8 @@ def run_embeddings(options: Embeddings) -> int:
     asked = _asked(options.tasks, agent.specs)
     skipped: dict[str, str] = {}
     # Before an expert plays an hour for nothing.
+    if len(asked) < 2:
+        raise ValueError(f"tasks are told apart from each other: name another beside {asked[0]}")
     check_perplexity(len(asked) * options.episodes, options.perplexity)
     with _corpus(options, asked, skipped) as corpus:
         tasks = _available(corpus, asked, skipped, named=bool(options.tasks))

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from gato_gym.tokenizers.image import training_positions
+from gato_gym.tokenizers.image import acting_positions, training_positions
 from gato_gym.tokenizers.timestep import TokenSequence
 from gato_gym.tokenizers.vocabulary import PATCH
 
@@ -29,7 +29,7 @@ class Window:
     tasks          (B, Q) int64, task of each target, an index into `WindowSource.tasks`
     patches        (U, 16, 16, 3) uint8, distinct patches of all rows
     pixels         (P,) int64, which of them stands at each -1 mark, in order
-    positions      (P, 2) int64, drawn row and column index of each patch (appendix C.3)
+    positions      (P, 2) int64, row and column index of each patch (appendix C.3)
     marks          (P,) int64, where the marks are in the flat (B * L) ids
     rows           (B,) int64, the rows' numbers in the run
     episodes       B tuples: the episodes in a row, to name them when a loss is not finite
@@ -74,7 +74,7 @@ def pack(
     rows: Sequence[Sequence[Document]],
     numbers: Sequence[int],
     episodes: Sequence[tuple[str, ...]],
-    rngs: Sequence[np.random.Generator],
+    rngs: Sequence[np.random.Generator] | None,
 ) -> Window:
     """Lay documents out in rows of `context` tokens, which they must fit.
 
@@ -83,7 +83,8 @@ def pack(
         rows: the documents of each row.
         numbers: the rows' numbers in the run.
         episodes: the names of the episodes in each row.
-        rngs: one per row, of the drawn patch positions.
+        rngs: one per row, of the drawn patch positions; None = the middle of each patch, as in
+            acting.
     """
     shape = len(rows), context
     ids, local, tasks = (np.zeros(shape, np.int64) for _ in range(3))
@@ -109,7 +110,10 @@ def pack(
             # A token is predicted by the one before it; nothing stands before a document.
             targets[row, start] = -1
         if intervals:
-            positions.append(training_positions(np.concatenate(intervals), rngs[row]))
+            joined = np.concatenate(intervals)
+            positions.append(
+                acting_positions(joined) if rngs is None else training_positions(joined, rngs[row])
+            )
         padding += context - end
     unique, pixels = distinct(_join(patches, (16, 16, 3), np.uint8))
     row_of, position = np.nonzero(targets >= 0)

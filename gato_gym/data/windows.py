@@ -112,7 +112,7 @@ class WindowSource:
         self,
         planned: Sequence[Sequence[Sequence[Cut]]],
         indices: Sequence[int],
-        rngs: Sequence[np.random.Generator],
+        rngs: Sequence[np.random.Generator] | None,
         length: int | None = None,
     ) -> Window:
         """Rows of chosen documents, each [its prompt, if any, and] a cut.
@@ -120,7 +120,7 @@ class WindowSource:
         Args:
             planned: the documents of each row.
             indices: the rows' numbers.
-            rngs: one per row, of the drawn patch positions.
+            rngs: one per row, of the drawn patch positions; None = as in acting.
             length: tokens per row, which its documents must fit; None = the context.
         """
         by_task: dict[int, list[Cut]] = {}

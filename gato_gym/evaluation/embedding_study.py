@@ -48,7 +48,7 @@ def embed(
         length: tokens of a window.
         neighbours: how many vote on what a window's task is.
         perplexity: of t-SNE.
-        seed: of t-SNE, of patch positions and of the random weights.
+        seed: of t-SNE and of the random weights.
         progress: show a bar; None where stderr is a terminal.
 
     Returns:
@@ -70,7 +70,7 @@ def embed(
             f"{neighbours} neighbours cannot be found among {len(windows)} episodes: use more "
             "--episodes, or fewer --neighbours"
         )
-    average = partial(mean_states, source=source, windows=windows, seed=seed, progress=progress)
+    average = partial(mean_states, source=source, windows=windows, progress=progress)
     trained = average(agent.model)
     device = next(agent.model.parameters()).device
     control = random_model(agent.config, seed).to(device)

@@ -101,12 +101,14 @@ def choose_windows(
         entries = of_task.entries
         order = sorted(range(len(entries)), key=lambda index: entries[index].key)
         count = min(episodes, len(order))
-        rng = np.random.default_rng([seed, _number(of_task.task)])
+        # The same in every process, as `hash` is not.
+        name = zlib.crc32(of_task.task.encode())
+        rng = np.random.default_rng([seed, name])
         for place in sorted(rng.choice(len(order), count, replace=False).tolist()):
             index = order[place]
             entry = entries[index]
             ends = source.token_ends(task, index)
-            draw = _generator(seed, of_task.task, entry.seed)
+            draw = np.random.default_rng([seed, name, entry.seed])
             starts = max(1, int(np.searchsorted(ends, ends[-1] - length, side="right")))
             start = int(draw.integers(starts))
             stop = min(int(np.searchsorted(ends, ends[start] + length)), entry.steps)
@@ -123,7 +125,6 @@ def mean_states(
     source: WindowSource,
     windows: Sequence[EpisodeWindow],
     *,
-    seed: int = 0,
     batch: int = BATCH,
     progress: bool | None = None,
 ) -> np.ndarray:
@@ -133,7 +134,6 @@ def mean_states(
         model: the network; its mode stays as it is.
         source: what the windows were chosen from.
         windows: at least one.
-        seed: of patch positions, which are drawn as in training (appendix C.3).
         batch: windows at a time.
         progress: show a bar; None where stderr is a terminal.
     """
@@ -145,7 +145,7 @@ def mean_states(
     with tqdm(total=len(windows), unit="window", disable=hidden, leave=False) as bar:
         for first in range(0, len(windows), batch):
             part = windows[first : first + batch]
-            inputs = to_device(_laid_out(source, part, seed), device)
+            inputs = to_device(_laid_out(source, part), device)
             with torch.inference_mode():
                 # What a step has beyond the window's end is not averaged, and nothing before it
                 # sees it.
@@ -159,24 +159,14 @@ def mean_states(
     return np.concatenate(means)
 
 
-def _laid_out(source: WindowSource, part: Sequence[EpisodeWindow], seed: int) -> Window:
+def _laid_out(source: WindowSource, part: Sequence[EpisodeWindow]) -> Window:
     sizes = []
     for window in part:
         cut = window.cut
         ends = source.token_ends(cut.task, cut.episode)
         sizes.append(int(ends[cut.start + cut.length] - ends[cut.start]))
-    rngs = [_generator(seed, window.task, window.seed) for window in part]
     planned = [[[window.cut]] for window in part]
-    return source.lay_out(planned, range(len(part)), rngs, length=max(sizes))
-
-
-def _generator(seed: int, task: str, episode: int) -> np.random.Generator:
-    return np.random.default_rng([seed, _number(task), episode])
-
-
-def _number(task: str) -> int:
-    """The same in every process, as `hash` is not."""
-    return zlib.crc32(task.encode())
+    return source.lay_out(planned, range(len(part)), None, length=max(sizes))
 
 
 def random_model(config: ModelConfig, seed: int) -> Gato:

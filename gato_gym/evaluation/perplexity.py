@@ -18,7 +18,6 @@ import torch
 from gato_gym.agents.demonstrations import PROMPT_SHARE
 from gato_gym.agents.role import Role, find_prompt, find_spec
 from gato_gym.data.packing import Document, Window, pack
-from gato_gym.tokenizers.image import acting_positions
 from gato_gym.tokenizers.timestep import ACTION_ROW, TokenSequence
 from gato_gym.training.step import to_device
 from gato_gym.types import Episode
@@ -141,9 +140,4 @@ def _documents(
 def _window(documents: Sequence[Sequence[TokenSequence]]) -> Window:
     longest = max(sum(map(len, document)) for document in documents)
     rows = [[Document(0, document)] for document in documents]
-    # Drawn positions are for training; acting takes the middle of each patch.
-    rngs = [np.random.default_rng(0) for _ in rows]
-    window = pack(longest, rows, range(len(rows)), [()] * len(rows), rngs)
-    intervals = [step.intervals for document in documents for step in document]
-    positions = acting_positions(np.concatenate(intervals)).astype(np.int64)
-    return replace(window, positions=positions)
+    return pack(longest, rows, range(len(rows)), [()] * len(rows), None)

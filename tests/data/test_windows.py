@@ -10,7 +10,6 @@ import numpy as np
 import pytest
 
 from gato_gym.data.corpus import Corpus
-from gato_gym.data.documents import Cut
 from gato_gym.data.mixture import Mixture
 from gato_gym.data.packing import Window, collate
 from gato_gym.data.windows import WindowSource, batches
@@ -397,24 +396,3 @@ def test_rows_that_are_built_together_are_those_built_alone(three_sizes, traced)
     for source in (three_sizes, traced):
         for indices in ([4], range(40), [7, 3, 7]):
             assert same(source.rows(indices), collate([source.row(i) for i in indices]))
-
-
-def test_chosen_cuts_are_laid_out_as_they_are(traced):
-    lengths = [entry.steps for entry in traced.mixture.tasks[0].entries]
-    assert lengths[:6] == LENGTHS
-    ends = traced.token_ends(0, 3)
-    assert ends.tolist() == [TOKENS * step for step in range(LENGTHS[3] + 1)]
-    planned = [[[Cut(0, 3, 5, 7)]], [[Cut(0, 4, 0, 2)], [Cut(0, 6, 1, 1), Cut(0, 7, 3, 2)]]]
-    rngs = [np.random.default_rng(n) for n in range(2)]
-    window = traced.lay_out(planned, [10, 11], rngs, length=28)
-    assert window.ids.shape == (2, 28) and window.rows.tolist() == [10, 11]
-    first, second = (
-        replace(window, ids=window.ids[i], first_visible=window.first_visible[i], padding=pad)
-        for i, pad in enumerate((0, 8))
-    )
-    (one,) = documents(first)
-    assert one.body == [(3, 5 + step) for step in range(7)] and one.prompt == []
-    two, three = documents(second)
-    assert two.body == [(4, 0), (4, 1)]
-    assert three.prompt == [(6, 1)] and three.body == [(7, 3), (7, 4)]
-    assert window.episodes[1][1].endswith("(prompt)") and len(window.episodes[0]) == 1
