@@ -7,9 +7,9 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, TextIO
 
 if TYPE_CHECKING:
-    from gato_gym.evaluation.transfer.folder import StudyFolder
-    from gato_gym.evaluation.transfer.runner import Guess, Report
-    from gato_gym.evaluation.transfer.units import Unit, Units
+    from gato_gym.evaluation.studies.folder import StudyFolder
+    from gato_gym.evaluation.studies.runner import Guess, Report
+    from gato_gym.evaluation.studies.units import Unit, Units
 
 
 def do_units(
@@ -24,7 +24,7 @@ def do_units(
         The report, and the exit code: 1 where something failed or could not be done.
     """
     from gato_gym.cli.export import machine, versions
-    from gato_gym.evaluation.transfer.runner import run_units
+    from gato_gym.evaluation.studies.runner import run_units
     from gato_gym.training.interrupt import Interrupts
 
     with Interrupts() as interrupts:

@@ -31,8 +31,8 @@ from gato_gym.cli.studies import do_units, tell, tell_skipped
 from gato_gym.cli.transfer_scaling import Scaling
 
 if TYPE_CHECKING:
+    from gato_gym.evaluation.studies.speed import Estimate, Speed
     from gato_gym.evaluation.transfer.budgets import Budget
-    from gato_gym.evaluation.transfer.speed import Estimate, Speed
     from gato_gym.evaluation.transfer.study import Study
 
 NOMINAL = 5000.0
@@ -133,8 +133,8 @@ def _budget(options: _Numbers) -> Budget:
 
 
 def _plan(options: ShowPlan) -> int:
+    from gato_gym.evaluation.studies.speed import estimate, given_speed, probe
     from gato_gym.evaluation.transfer.plan import make_plan
-    from gato_gym.evaluation.transfer.speed import estimate, given_speed, probe
 
     budget = _budget(options)
     plan = make_plan(budget)
@@ -192,7 +192,7 @@ def _run(options: Run) -> int:
 
 
 def _nominal(options: _Numbers) -> Speed:
-    from gato_gym.evaluation.transfer.speed import given_speed
+    from gato_gym.evaluation.studies.speed import given_speed
 
     return given_speed(options.tokens_per_second or NOMINAL)
 

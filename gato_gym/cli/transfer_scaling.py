@@ -111,7 +111,7 @@ def _budget(options: Scaling) -> ScalingBudget:
 def _plan(options: Scaling) -> int:
     from gato_gym.evaluation.scaling.plan import make_plan
     from gato_gym.evaluation.scaling.speed import nominal, probe_sizes
-    from gato_gym.evaluation.transfer.speed import estimate
+    from gato_gym.evaluation.studies.speed import estimate
 
     budget = _budget(options)
     plan = make_plan(budget)

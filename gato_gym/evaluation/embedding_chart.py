@@ -19,8 +19,8 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
+from gato_gym.evaluation.studies.pictures import DPI, THEMES, Theme, save_picture
 from gato_gym.evaluation.threshold_chart import distinct_colors
-from gato_gym.evaluation.transfer.pictures import DPI, THEMES, Theme, save_picture
 
 MARKS = "os^DvPX<>*"
 NAME = "embeddings"

@@ -11,7 +11,7 @@ import pytest
 
 from gato_gym.cli import main
 from gato_gym.data.corpus import Corpus
-from gato_gym.evaluation.transfer import speed
+from gato_gym.evaluation.studies import speed
 from gato_gym.evaluation.transfer.sources import TARGETS, held_out_names
 from gato_gym.training.bundle import load_bundle
 

@@ -91,7 +91,7 @@ def draw_robustness(rows: Sequence[Mapping[str, Any]], ink: Ink = LIGHT) -> Figu
     figure.text(
         0.1 / size[0],
         0.12 / size[1],
-        "per cent of the score that are left (0 random play); in brackets: not surely lower; "
+        "per cent of the score that is left (0 random play); in brackets: not surely lower; "
         "\u2013: not played",
         size=6.5,
         color=ink["dim"],

@@ -17,7 +17,7 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 
 from gato_gym.evaluation.scaling.text import short_count, size_label
-from gato_gym.evaluation.transfer.pictures import (
+from gato_gym.evaluation.studies.pictures import (
     LINES,
     SCORE,
     THEMES,

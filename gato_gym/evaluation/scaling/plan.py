@@ -19,8 +19,14 @@ from gato_gym.errors import GatoGymError, UnknownTaskError
 from gato_gym.evaluation.aggregate import why_unscored
 from gato_gym.evaluation.batched import TOGETHER
 from gato_gym.evaluation.scaling.budgets import ScalingBudget, size_config
-from gato_gym.evaluation.transfer.budgets import COLLECTION_SEED
-from gato_gym.evaluation.transfer.units import Unit, Units, Work, folder_name, missing_package
+from gato_gym.evaluation.studies.units import (
+    COLLECTION_SEED,
+    Unit,
+    Units,
+    Work,
+    folder_name,
+    missing_package,
+)
 from gato_gym.tokenizers.timestep import StepTokenizer
 from gato_gym.tokenizers.vocabulary import Vocabulary
 from gato_gym.types import TaskSpec

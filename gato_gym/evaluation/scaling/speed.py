@@ -6,8 +6,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from gato_gym.evaluation.scaling.budgets import ScalingBudget, size_config
-from gato_gym.evaluation.transfer.speed import Speed, given_speed, probe
-from gato_gym.evaluation.transfer.units import Unit
+from gato_gym.evaluation.studies.speed import Speed, given_speed, probe
+from gato_gym.evaluation.studies.units import Unit
 
 NOMINAL = 2500.0
 """Tokens per second of training the largest size of the budget `small` on one busy core: what

@@ -19,10 +19,10 @@ from gato_gym.evaluation.few_shot import EVALUATION_SEED, demonstration, free_se
 from gato_gym.evaluation.scaling.plan import train_key
 from gato_gym.evaluation.scaling.study import ScalingStudy
 from gato_gym.evaluation.scores import score
-from gato_gym.evaluation.transfer.folder import Stage, Stop
-from gato_gym.evaluation.transfer.learning import Learner
-from gato_gym.evaluation.transfer.stages import collect_episodes
-from gato_gym.evaluation.transfer.units import Unit
+from gato_gym.evaluation.studies.collecting import collect_episodes
+from gato_gym.evaluation.studies.folder import Stage, Stop
+from gato_gym.evaluation.studies.learning import Learner
+from gato_gym.evaluation.studies.units import Unit
 from gato_gym.training.adapt import fingerprint
 from gato_gym.training.bundle import Bundle, load_bundle, save_bundle
 from gato_gym.training.progress import StepLog

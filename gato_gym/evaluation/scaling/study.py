@@ -1,4 +1,4 @@
-"""The folder of a scaling study, see `transfer.folder`.
+"""The folder of a scaling study, see `studies.folder`.
 
 STUDY/corpus                       the experts' episodes, unless a corpus was given
 STUDY/train/SIZE/SEED/points/STEP  an agent: the network after so many steps
@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from gato_gym.evaluation.scaling.budgets import ScalingBudget, changed_numbers, together
-from gato_gym.evaluation.transfer.folder import Stage, StudyFolder
+from gato_gym.evaluation.studies.folder import Stage, StudyFolder
 
 
 class ScalingStudy(StudyFolder[ScalingBudget]):

@@ -179,9 +179,6 @@ BUDGETS = {
 """smoke: seconds, for tests. small: hours of two cores. paper: its numbers (section 4, appendix E),
 with our tasks."""
 
-COLLECTION_SEED = 20_000
-"""Of the first episode that is collected; evaluations play others, see `few_shot.free_seed`."""
-
 
 def budget(
     name: str,

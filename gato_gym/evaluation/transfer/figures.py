@@ -14,7 +14,7 @@ from typing import Any
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from gato_gym.evaluation.transfer.pictures import (
+from gato_gym.evaluation.studies.pictures import (
     LINES,
     SCORE,
     THEMES,

@@ -16,9 +16,16 @@ from dataclasses import dataclass
 from gato_gym import envs
 from gato_gym.evaluation.batched import TOGETHER
 from gato_gym.evaluation.scores import normalize
-from gato_gym.evaluation.transfer.budgets import COLLECTION_SEED, Budget
+from gato_gym.evaluation.studies.units import (
+    COLLECTION_SEED,
+    Unit,
+    Units,
+    Work,
+    folder_name,
+    missing_package,
+)
+from gato_gym.evaluation.transfer.budgets import Budget
 from gato_gym.evaluation.transfer.sources import TEXT, Source, Target, held_out_names
-from gato_gym.evaluation.transfer.units import Unit, Units, Work, folder_name, missing_package
 from gato_gym.tokenizers.timestep import StepTokenizer
 from gato_gym.tokenizers.vocabulary import Vocabulary
 

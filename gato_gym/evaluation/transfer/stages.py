@@ -5,32 +5,27 @@ A stage returns its result, JSON-ready, or None where it was asked to stop on th
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from pathlib import Path
+from collections.abc import Mapping
 from typing import Any
 
-import gymnasium
 import torch
 
 from gato_gym.config import ModelConfig
-from gato_gym.data.collect import check_expert, collect_jobs
 from gato_gym.data.corpus import Corpus
-from gato_gym.data.jobs import Job, make_suite_env
+from gato_gym.data.jobs import make_suite_env
 from gato_gym.evaluation.few_shot import FewShotRun
-from gato_gym.evaluation.transfer.folder import Stage, Stop
-from gato_gym.evaluation.transfer.learning import Learner, arithmetic
+from gato_gym.evaluation.studies.collecting import collect_episodes
+from gato_gym.evaluation.studies.folder import Stage, Stop
+from gato_gym.evaluation.studies.learning import Learner, arithmetic
+from gato_gym.evaluation.studies.units import Unit
 from gato_gym.evaluation.transfer.plan import HELD_OUT, PRETRAINING, SCRATCH
 from gato_gym.evaluation.transfer.sources import make_environment, refuse_held_out
 from gato_gym.evaluation.transfer.study import Study
-from gato_gym.evaluation.transfer.units import Unit
 from gato_gym.models.gato import Gato
 from gato_gym.tokenizers.default_text import default_text
 from gato_gym.training.adapt import fingerprint
 from gato_gym.training.bundle import Bundle, load_bundle, save_bundle
 from gato_gym.training.finetune import FineTuneConfig
-
-CHUNKS = 10
-"""Parts of a collection between which it can be stopped."""
 
 
 def collect(unit: Unit, study: Study, stop: Stop) -> dict[str, Any] | None:
@@ -38,44 +33,6 @@ def collect(unit: Unit, study: Study, stop: Stop) -> dict[str, Any] | None:
     role = unit.key.split("/")[1]
     make = make_environment if role == PRETRAINING else make_suite_env
     return collect_episodes(unit.settings, study.folder / role, stop, make)
-
-
-def collect_episodes(
-    settings: Mapping[str, Any],
-    out: Path,
-    stop: Stop,
-    make: Callable[[str], gymnasium.Env] = make_suite_env,
-) -> dict[str, Any] | None:
-    """The expert's episodes of one task, into a corpus.
-
-    Args:
-        settings: "task", "episodes" and the "seed" of the first one.
-        out: the corpus' folder.
-        stop: asked now and then.
-        make: makes the environment.
-    """
-    task, episodes = settings["task"], settings["episodes"]
-    agent, name = check_expert(task, None, make)
-    for part in range(1, CHUNKS + 1):
-        if stop():
-            return None
-        (report,) = collect_jobs(
-            [Job(task, agent, name, make)],
-            out=out,
-            episodes=-(-episodes * part // CHUNKS),
-            seed=settings["seed"],
-            progress=False,
-        )
-        if report.failure is not None:
-            raise report.failure.error
-    entries = Corpus.open(out).episodes(task)
-    return {
-        "task": task,
-        "expert": name,
-        "episodes": len(entries),
-        "steps": sum(entry.steps for entry in entries),
-        "mean_return": sum(entry.episode_return for entry in entries) / len(entries),
-    }
 
 
 def pretrain(unit: Unit, study: Study, stop: Stop) -> dict[str, Any] | None:

@@ -1,4 +1,4 @@
-"""The folder of a transfer study, see `folder`.
+"""The folder of a transfer study, see `studies.folder`.
 
 Episodes are in the corpora STUDY/pretraining and STUDY/held-out, agents in the folders
 STUDY/pretrain/RUN/agent.
@@ -9,8 +9,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from gato_gym.evaluation.studies.folder import Stage, StudyFolder
 from gato_gym.evaluation.transfer.budgets import Budget, changed_numbers, together
-from gato_gym.evaluation.transfer.folder import Stage, StudyFolder
 
 
 class Study(StudyFolder[Budget]):

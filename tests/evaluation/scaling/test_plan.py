@@ -19,8 +19,8 @@ from gato_gym.evaluation.scaling.budgets import (
 )
 from gato_gym.evaluation.scaling.plan import LENGTHS, make_plan
 from gato_gym.evaluation.scaling.speed import nominal
-from gato_gym.evaluation.transfer import units as units_of_studies
-from gato_gym.evaluation.transfer.speed import estimate
+from gato_gym.evaluation.studies import units as units_of_studies
+from gato_gym.evaluation.studies.speed import estimate
 
 
 def test_sizes_are_presets_or_presets_of_another_width():

@@ -12,10 +12,10 @@ from gato_gym.evaluation.scaling import stages
 from gato_gym.evaluation.scaling.budgets import budget
 from gato_gym.evaluation.scaling.plan import make_plan
 from gato_gym.evaluation.scaling.study import ScalingStudy
+from gato_gym.evaluation.studies.learning import Learner
+from gato_gym.evaluation.studies.runner import run_units
+from gato_gym.evaluation.studies.speed import given_speed
 from gato_gym.evaluation.transfer.budgets import budget as transfer_budget
-from gato_gym.evaluation.transfer.learning import Learner
-from gato_gym.evaluation.transfer.runner import run_units
-from gato_gym.evaluation.transfer.speed import given_speed
 from gato_gym.evaluation.transfer.study import Study
 from gato_gym.training.bundle import load_bundle
 

@@ -11,7 +11,7 @@ from gato_gym.errors import GatoGymError
 from gato_gym.evaluation.scaling.figures import draw, save_figures
 from gato_gym.evaluation.scaling.table import scaling_table
 from gato_gym.evaluation.scaling.text import as_markdown, as_text, short_count
-from gato_gym.evaluation.transfer.pictures import save_picture
+from gato_gym.evaluation.studies.pictures import save_picture
 
 SIZES = ("bundle@64", "bundle@128", "bundle")
 LEVELS = dict(zip(SIZES, (0.2, 0.5, 0.8), strict=True))

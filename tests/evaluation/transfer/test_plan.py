@@ -7,8 +7,9 @@ import pytest
 from gato_gym import envs
 from gato_gym.envs.registry import HELD_OUT
 from gato_gym.errors import GatoGymError, UnknownTaskError
+from gato_gym.evaluation.studies import units as units_of_studies
+from gato_gym.evaluation.studies.speed import Speed, estimate, given_speed
 from gato_gym.evaluation.transfer import plan as planning
-from gato_gym.evaluation.transfer import units as units_of_studies
 from gato_gym.evaluation.transfer.budgets import (
     BUDGETS,
     Budget,
@@ -25,7 +26,6 @@ from gato_gym.evaluation.transfer.sources import (
     make_environment,
     refuse_held_out,
 )
-from gato_gym.evaluation.transfer.speed import Speed, estimate, given_speed
 
 
 @pytest.fixture(scope="module")

@@ -6,11 +6,12 @@ import pytest
 
 from gato_gym.data.collect import collect
 from gato_gym.errors import GatoGymError
-from gato_gym.evaluation.transfer import runner, stages
+from gato_gym.evaluation.studies import runner
+from gato_gym.evaluation.studies.runner import run_units
+from gato_gym.evaluation.studies.speed import given_speed
+from gato_gym.evaluation.transfer import stages
 from gato_gym.evaluation.transfer.budgets import budget
 from gato_gym.evaluation.transfer.plan import make_plan
-from gato_gym.evaluation.transfer.runner import run_units
-from gato_gym.evaluation.transfer.speed import given_speed
 from gato_gym.evaluation.transfer.study import Study
 
 

@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 
 from gato_gym.errors import GatoGymError
+from gato_gym.evaluation.studies.pictures import save_picture
 from gato_gym.evaluation.transfer.figures import draw, save_figures
-from gato_gym.evaluation.transfer.pictures import save_picture
 from gato_gym.evaluation.transfer.plan import REGIMES
 from gato_gym.evaluation.transfer.table import as_markdown, as_text, study_table
 

@@ -17,7 +17,7 @@ from gato_gym.data.corpus import Corpus
 from gato_gym.data.mixture import Mixture
 from gato_gym.data.windows import WindowSource
 from gato_gym.errors import GatoGymError, TrainingError
-from gato_gym.evaluation.transfer.folder import Stop
+from gato_gym.evaluation.studies.folder import Stop
 from gato_gym.models.gato import Gato
 from gato_gym.tokenizers.default_text import default_text
 from gato_gym.tokenizers.vocabulary import Vocabulary

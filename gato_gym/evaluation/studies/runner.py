@@ -14,8 +14,8 @@ from datetime import timedelta
 from typing import Any, Literal, Protocol
 
 from gato_gym.errors import GatoGymError
-from gato_gym.evaluation.transfer.folder import Stop, StudyFolder
-from gato_gym.evaluation.transfer.units import Unit, Units
+from gato_gym.evaluation.studies.folder import Stop, StudyFolder
+from gato_gym.evaluation.studies.units import Unit, Units
 
 How = Literal["done", "stopped", "busy", "failed"]
 POLL = 2.0
@@ -248,7 +248,7 @@ def run_units(
     if jobs == 1:
         _run_here(schedule, study, stop, beside or {})
     else:
-        from gato_gym.evaluation.transfer.workers import run_in_processes
+        from gato_gym.evaluation.studies.workers import run_in_processes
 
         run_in_processes(schedule, study, stop, jobs, beside or {})
     return schedule.report

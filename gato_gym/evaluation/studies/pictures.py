@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
-import matplotlib
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
+
+from gato_gym.evaluation.report import theme
 
 Theme = Literal["light", "dark"]
 THEMES: Mapping[Theme, Mapping[str, str]] = {
@@ -71,14 +71,6 @@ def save_picture(picture: Figure, stem: Path, salt: str) -> list[Path]:
     paths = []
     for kind in ("svg", "png"):
         path = stem.with_name(f"{stem.name}.{kind}")
-        part = path.with_name(f".{path.name}.part")
-        # The same study gives the same bytes: no dates, no random names, no version.
-        metadata = {"Date": None} if kind == "svg" else {"Software": None}
-        try:
-            with matplotlib.rc_context({"svg.hashsalt": salt, "svg.fonttype": "none"}):
-                picture.savefig(part, format=kind, metadata=metadata)
-            os.replace(part, path)
-        finally:
-            part.unlink(missing_ok=True)
+        theme.replace(path, theme.written(picture, salt, kind, picture.dpi))
         paths.append(path)
     return paths

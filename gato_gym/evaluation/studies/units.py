@@ -14,6 +14,9 @@ from typing import Any
 from gato_gym.envs.registry import is_available, registered
 from gato_gym.errors import GatoGymError
 
+COLLECTION_SEED = 20_000
+"""Of the first episode that is collected; evaluations play others, see `few_shot.free_seed`."""
+
 
 @dataclass(frozen=True)
 class Work:

@@ -23,7 +23,7 @@ from pathlib import Path
 from typing import Any, ClassVar, Generic, Protocol, Self, TypeVar
 
 from gato_gym.errors import GatoGymError
-from gato_gym.evaluation.transfer.units import Unit
+from gato_gym.evaluation.studies.units import Unit
 
 NAME, FORMAT = "study.json", 1
 

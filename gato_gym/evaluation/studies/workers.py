@@ -15,9 +15,9 @@ from multiprocessing import resource_tracker
 from multiprocessing.connection import Connection, wait
 from typing import Any
 
-from gato_gym.evaluation.transfer.folder import StudyFolder
-from gato_gym.evaluation.transfer.runner import POLL, Outcome, Schedule, perform
-from gato_gym.evaluation.transfer.units import Unit
+from gato_gym.evaluation.studies.folder import StudyFolder
+from gato_gym.evaluation.studies.runner import POLL, Outcome, Schedule, perform
+from gato_gym.evaluation.studies.units import Unit
 
 
 @dataclass(eq=False)

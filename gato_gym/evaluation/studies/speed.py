@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from gato_gym.config import ModelConfig
-from gato_gym.evaluation.transfer.runner import Guess
-from gato_gym.evaluation.transfer.units import Unit
+from gato_gym.evaluation.studies.runner import Guess
+from gato_gym.evaluation.studies.units import Unit
 
 PROBE_TASK = "CartPole-v1"
 PROBE_STEPS = 3
@@ -127,7 +127,7 @@ def probe(shape: ModelConfig, batch: int, threads: int | None = None, tokens: in
     from gato_gym.data.mixture import Mixture
     from gato_gym.data.windows import WindowSource
     from gato_gym.evaluation.batched import batched_rollout
-    from gato_gym.evaluation.transfer.learning import arithmetic
+    from gato_gym.evaluation.studies.learning import arithmetic
     from gato_gym.tokenizers.vocabulary import Vocabulary
     from gato_gym.training.trainer import Trainer
 

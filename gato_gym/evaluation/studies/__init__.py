@@ -1,0 +1,1 @@
+"""What studies of many trainings share: cached units, folders, processes, pictures."""
