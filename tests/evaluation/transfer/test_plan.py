@@ -210,13 +210,13 @@ def test_budgets_as_json_and_what_differs():
 def test_the_estimate_adds_up(small):
     speed = Speed(trained=1000, acted=500, passes=50, played=100)
     unit = small.unit("finetune/scratch/boxing/1/0")
-    # 120 steps of 4 rows of 308 tokens; 4 evaluations of 3 episodes at once, of 1785 steps of 22
+    # 120 steps of 4 rows of 308 tokens; 3 evaluations of 3 episodes at once, of 1785 steps of 22
     # tokens, one of which is the action.
-    assert unit.work.trained == 120 * 4 * 308 and unit.work.acted == 4 * 3 * 1785 * 22
-    assert unit.work.passes == 4 * 1785
-    assert speed.seconds(unit) == pytest.approx(4 + 147.84 + 942.48 + 142.8)
+    assert unit.work.trained == 120 * 4 * 308 and unit.work.acted == 3 * 3 * 1785 * 22
+    assert unit.work.passes == 3 * 1785
+    assert speed.seconds(unit) == pytest.approx(4 + 147.84 + 706.86 + 107.1)
     # Four numbers in an action of assembly.
-    assert small.unit("finetune/scratch/assembly/1/0").work.passes == 4 * 500 * 4
+    assert small.unit("finetune/scratch/assembly/1/0").work.passes == 3 * 500 * 4
     found = estimate(small.units, speed, jobs=2)
     total = sum(speed.seconds(unit) for unit in small.units)
     assert found.total == pytest.approx(total / 3600 / 2)
