@@ -140,7 +140,7 @@ def _plan(options: ShowPlan) -> int:
     plan = make_plan(budget)
     chosen = plan.choose(options.only)
     if options.tokens_per_second is None:
-        speed = probe(budget.model, min(budget.batch, 16), threads=1, tokens=budget.tokens)
+        speed = probe(budget.model, min(budget.batch, 16), threads=1)
     else:
         speed = given_speed(options.tokens_per_second)
     found = estimate(chosen, speed, options.jobs)

@@ -48,12 +48,7 @@ def nominal(sizes: Sequence[str], tokens_per_second: float) -> SizeSpeeds:
 def probe_sizes(budget: ScalingBudget) -> SizeSpeeds:
     """Train a few steps and play a few episodes of a small task with each size, on one thread."""
     batch = min(budget.batch, 16)
-    return SizeSpeeds(
-        {
-            size: probe(size_config(size), batch, threads=1, tokens=budget.tokens)
-            for size in budget.sizes
-        }
-    )
+    return SizeSpeeds({size: probe(size_config(size), batch, threads=1) for size in budget.sizes})
 
 
 def _parameters(size: str) -> float:

@@ -25,6 +25,8 @@ from gato_gym.training.progress import StepLog
 from gato_gym.training.trainer import Trainer
 from gato_gym.types import TaskSpec
 
+ROUND_FROM = 50_000
+"""Tokens of training from which on products are of bfloat16, where the processor has them."""
 COMPILE_FROM = 500_000
 """Tokens of training from which on compiling, which takes about a minute, pays."""
 SAVES = 10
@@ -135,12 +137,14 @@ class Learner:
 def arithmetic(tokens: int) -> dict[str, Any]:
     """How to compute a training of so many tokens here; settings of `TrainConfig`.
 
-    On a processor with bfloat16 instructions and a compiler long runs use both; a GPU decides for
-    itself.
+    On a processor with bfloat16 instructions all but the shortest runs use them, and long ones a
+    compiler, if there is one. A GPU decides for itself.
     """
-    compiler = any(shutil.which(name) for name in ("c++", "g++", "clang++"))
-    if tokens < COMPILE_FROM or torch.cuda.is_available() or not compiler or not _has_bfloat16():
+    if tokens < ROUND_FROM or torch.cuda.is_available() or not _has_bfloat16():
         return {}
+    compiler = any(shutil.which(name) for name in ("c++", "g++", "clang++"))
+    if tokens < COMPILE_FROM or not compiler:
+        return {"arithmetic": "bfloat16"}
     return {"arithmetic": "bfloat16", "compile": True}
 
 
