@@ -4,9 +4,11 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-from score_tables import ROOT, cells, table
+from score_tables import RESULTS, ROOT, cells, table
 
 from gato_gym.envs.registry import registered
+from gato_gym.evaluation.prompting import table as prompts_table
+from gato_gym.evaluation.robustness import table as robustness_table
 from gato_gym.evaluation.transfer.table import as_markdown
 
 TRANSFER = ROOT / "docs" / "transfer" / "transfer.json"
@@ -42,3 +44,23 @@ def transfer_pretraining() -> list[str]:
 def _domains(tasks: Mapping[str, float]) -> list[str]:
     specs = (registered(task) for task in tasks)
     return sorted({spec.domain for spec in specs if spec is not None})
+
+
+def prompts() -> list[str]:
+    """The bundled agent with other prompts, as `gato-gym probe prompts` played it."""
+    found = json.loads((RESULTS / "prompts.json").read_text())
+    return [*prompts_table.as_markdown(found["tasks"]), "", _told("prompts", found)]
+
+
+def perturbed() -> list[str]:
+    """The bundled agent under other conditions, as `gato-gym probe robustness` played it."""
+    found = json.loads((RESULTS / "robustness.json").read_text())
+    tasks = " ".join(row["task"] for row in found["tasks"])
+    lines = robustness_table.as_markdown(found["tasks"])
+    return [*lines, "", _told(f"robustness {tasks}", found)]
+
+
+def _told(probe: str, found: Mapping[str, Any]) -> str:
+    settings = found["settings"]
+    command = f"gato-gym probe {probe} --episodes {settings['episodes']} --seed {settings['seed']}"
+    return f"{settings['episodes']} episodes each, weights `{settings['weights']}`: `{command}`."
