@@ -162,7 +162,7 @@ def test_a_plan_tells_hours_and_does_nothing(run_json, run, tmp_path, monkeypatc
     monkeypatch.setattr(speed, "probe", lambda *_, **__: pytest.fail("it was given"))
     plan = ("transfer", "plan", "--budget", "small", "--tokens-per-second", 5000)
     found = run_json(*plan, "--jobs", 2)
-    assert found["cells"] == 144 and found["jobs"] == 2 and found["hours"] < 3
+    assert found["cells"] == 96 and found["jobs"] == 2 and found["hours"] < 3
     assert found["hours"] == pytest.approx(sum(u["seconds"] for u in found["units"]) / 3600 / 2)
     code, told, _ = run(*plan, "--only", "pretrain")
     assert code == 0 and told.count("pretrain/") == 6 and "hours with 1 process" in told
