@@ -59,19 +59,18 @@ def only_cartpole(script, monkeypatch):
 
 def test_every_logit_and_action_is_the_same(run, script, tmp_path):
     out = tmp_path / "cached.json"
-    code, found = run(350, "--out", str(out))
+    code, found = run(490, "--out", str(out))
     assert code == 0 and json.loads(out.read_text()) == found
     assert found["same"] and 0 < found["value"] <= 1e-4
     assert found["equal_actions"] == 1 and found["different_actions"] == []
-    assert found["steps"] >= 350 and found["predictions"] > found["steps"]
+    assert found["steps"] >= 490 and found["predictions"] > found["steps"]
     assert found["slides"] > 100 and found["episodes_ended"] > 0 and found["episodes_cut"] > 20
     *single, mixed = found["batches"]
     assert [(one["tasks"][0], len(one["prompted"])) for one in single] == [
         (task, prompted) for task in script.TASKS for prompted in (1, 0)
     ]
     assert all(one["steps"] >= 50 for one in found["batches"])
-    # An unprompted pole falls before its context is full.
-    assert [one["slides"] > 0 for one in found["batches"]] == [True, False, *[True] * 5]
+    assert all(one["slides"] > 0 for one in found["batches"])
     assert mixed["tasks"] == [*script.TASKS] * 2 and mixed["steps_waited"] > 0
     assert mixed["prompted"] == [t for t in script.TASKS if t != script.UNPROMPTED]
 

@@ -63,15 +63,17 @@ def test_people_read_what_the_files_say(bundled):
     boxing = next(row for row in rows if row["task"] == "ALE/Boxing-v5")
     low, high = boxing["ci95"]
     parameters = sum(p.numel() for p in bundled.model.parameters())
+    pole, shown = (card[about]["CartPole-v1"] for about in ("data", "prompts"))
     for part in (
         f"{parameters:,} weights, trained on {len(bundled.specs)} tasks",
         'from_pretrained("me/gato")',
         "![It at play](replay.png)",
         f"| `ALE/Boxing-v5` | 50 | {boxing['mean_return']:.1f} [{low:.1f}, {high:.1f}] | -0.1 |",
-        "| 70 | 19,813 | 118,878 | sb3/CartPole-v1, noise 0, seeds 10000",
+        f"| {pole['episodes']} | {pole['steps']:,} | {pole['tokens']:,} | sb3/CartPole-v1, noise 0",
+        f", seeds {pole['parts'][0]['seeds'][0]}",
         card["command"],
         card["note"],
-        "| `CartPole-v1` | 500 | 500.0 | sb3/CartPole-v1 | 10000 |",
+        f"| `CartPole-v1` | 500 | 500.0 | sb3/CartPole-v1 | {shown['seed']} |",
         "It sees 308 tokens at once. Steps of an episode that it remembers:\n  1 to 51,",
         "The same weights speak",
     ):
