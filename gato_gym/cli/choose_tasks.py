@@ -70,8 +70,8 @@ def playable(known: Iterable[str]) -> tuple[list[str], dict[str, str]]:
     return chosen, skipped
 
 
-def choose_known(named: Iterable[str], known: Iterable[str]) -> tuple[list[str], dict[str, str]]:
-    """Those tasks of a checkpoint that are named, and of those that cannot be played why not.
+def named_of(named: Iterable[str], known: Iterable[str]) -> list[str]:
+    """Those tasks of a checkpoint that are named.
 
     Args:
         named: ids and patterns; none is all of them.
@@ -88,4 +88,9 @@ def choose_known(named: Iterable[str], known: Iterable[str]) -> tuple[list[str],
             hint = f"did you mean {', '.join(map(repr, near))}?" if near else ", ".join(here)
             raise UnknownTaskError(f"the checkpoint does not know {name!r}: {hint}")
         chosen += matching
-    return playable(dict.fromkeys(chosen or here))
+    return list(dict.fromkeys(chosen or here))
+
+
+def choose_known(named: Iterable[str], known: Iterable[str]) -> tuple[list[str], dict[str, str]]:
+    """See `named_of`; and of those that cannot be played why not."""
+    return playable(named_of(named, known))

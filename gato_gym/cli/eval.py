@@ -22,11 +22,11 @@ from pathlib import Path
 from typing import Any
 
 from gato_gym import envs
+from gato_gym.agents.prompted import WithoutPrompt
 from gato_gym.cli.eval_all import Outcome, one_by_one, run_all
 from gato_gym.cli.players import (
     AgentKind,
     PrecisionName,
-    WithoutPrompt,
     check_player,
     load_gato,
     load_player,

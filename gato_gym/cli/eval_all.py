@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, Any
 
 import gato_gym
 from gato_gym import envs
+from gato_gym.agents.prompted import WithoutPrompt
 from gato_gym.cli.choose_tasks import playable
-from gato_gym.cli.players import WithoutPrompt, load_gato, print_json, write_json
+from gato_gym.cli.players import load_gato, print_json, write_json
 from gato_gym.cli.score_table import print_domains
 from gato_gym.envs.registry import domain_of
 from gato_gym.errors import GatoGymError

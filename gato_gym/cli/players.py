@@ -9,7 +9,7 @@ from typing import Any, Literal
 
 from gato_gym import envs
 from gato_gym.agents import Agent, RandomAgent
-from gato_gym.agents.prompted import WithoutPrompt as WithoutPrompt
+from gato_gym.agents.prompted import WithoutPrompt
 from gato_gym.errors import UnknownTaskError
 
 AgentKind = Literal["gato", "expert", "random"]

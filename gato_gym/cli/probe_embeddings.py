@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import fnmatch
 import sys
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
@@ -14,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from tyro.conf import Positional
 
+from gato_gym.cli.choose_tasks import named_of
 from gato_gym.cli.players import load_gato, print_json, write_json
 from gato_gym.errors import GatoGymError, UnknownTaskError
 
@@ -90,7 +90,7 @@ def run_embeddings(options: Embeddings) -> int:
     length = min(LENGTH, context) if options.length is None else options.length
     if length > context:
         raise ValueError(f"--length {length} is longer than this agent's context of {context}")
-    asked = _asked(options.tasks, agent.specs)
+    asked = named_of(options.tasks, agent.specs)
     skipped: dict[str, str] = {}
     # Before an expert plays an hour for nothing.
     if len(asked) < 2:
@@ -171,19 +171,6 @@ def _check(options: Embeddings) -> None:
             raise ValueError(f"--{name} must be at least {least}, got {value}")
     if options.corpus is not None and options.keep is not None:
         raise ValueError("--keep is for episodes that experts play: with --corpus nobody plays")
-
-
-def _asked(named: Sequence[str], known: Mapping[str, Any]) -> list[str]:
-    """Tasks of the checkpoint by their ids and patterns; all where none is named."""
-    chosen: list[str] = []
-    for name in named or known:
-        matching = [task for task in known if task == name or fnmatch.fnmatchcase(task, name)]
-        if not matching:
-            raise UnknownTaskError(
-                f"this agent was not trained on {name!r}; it knows {', '.join(known)}"
-            )
-        chosen += matching
-    return list(dict.fromkeys(chosen))
 
 
 def _available(

@@ -12,10 +12,10 @@ from pathlib import Path
 
 from gato_gym import envs
 from gato_gym.agents import Agent
+from gato_gym.agents.prompted import WithoutPrompt
 from gato_gym.cli.players import (
     AgentKind,
     PrecisionName,
-    WithoutPrompt,
     load_gato,
     load_player,
     print_json,

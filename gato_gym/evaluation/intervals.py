@@ -42,17 +42,7 @@ def ratio_interval(sums: Sequence[float], counts: Sequence[int]) -> tuple[float,
         return bootstrap_interval(means.tolist())
     if means.min() == means.max():
         return float(means[0]), float(means[0])
-    interval = stats.bootstrap(
-        (np.asarray(sums, np.float64), np.asarray(counts, np.float64)),
-        lambda total, count, axis: total.sum(axis=axis) / count.sum(axis=axis),
-        paired=True,
-        vectorized=True,
-        n_resamples=RESAMPLES,
-        confidence_level=CONFIDENCE,
-        method="percentile",
-        rng=np.random.default_rng(0),
-    ).confidence_interval
-    return float(interval.low), float(interval.high)
+    return _of_sums(sums, counts)
 
 
 def share_interval(values: Sequence[float], bases: Sequence[float]) -> tuple[float, float]:
@@ -61,13 +51,16 @@ def share_interval(values: Sequence[float], bases: Sequence[float]) -> tuple[flo
     Args:
         values, bases: of each episode; bases clearly above 0 in the mean.
     """
-    numerators, denominators = np.asarray(values, np.float64), np.asarray(bases, np.float64)
-    whole = float(numerators.mean() / denominators.mean())
-    if np.ptp(numerators) == 0 and np.ptp(denominators) == 0:
-        return whole, whole
+    if min(values) == max(values) and min(bases) == max(bases):
+        return values[0] / bases[0], values[0] / bases[0]
+    return _of_sums(values, bases)
+
+
+def _of_sums(above: Sequence[float], below: Sequence[float]) -> tuple[float, float]:
+    """95 % percentile bootstrap of sum(above) / sum(below), of pairs."""
     interval = stats.bootstrap(
-        (numerators, denominators),
-        lambda above, below, axis: above.mean(axis=axis) / below.mean(axis=axis),
+        (np.asarray(above, np.float64), np.asarray(below, np.float64)),
+        lambda top, bottom, axis: top.sum(axis=axis) / bottom.sum(axis=axis),
         paired=True,
         vectorized=True,
         n_resamples=RESAMPLES,

@@ -113,7 +113,7 @@ def test_more_episodes_than_there_are_is_told(probe, kept, tmp_path):
         (("--perplexity", "0"), ValueError, "--perplexity must be at least 1, got 0"),
         (("--neighbours", "0"), ValueError, "--neighbours must be at least 1, got 0"),
         (("--corpus", "a", "--keep", "b"), ValueError, "with --corpus nobody plays"),
-        (("CartPole-v1",), UnknownTaskError, "not trained on 'CartPole-v1'; it knows Acrobot-v1"),
+        (("CartPole-v1",), UnknownTaskError, "does not know 'CartPole-v1': "),
         ((WITHOUT, *FEW), ValueError, f"name another beside {WITHOUT}"),
         ((WITHOUT, "Acrobot-v1", *FEW, "--perplexity", "2"), UnknownTaskError, "has no expert: "),
         (("--corpus", "nowhere", *FEW), CorpusPathError, "nowhere"),

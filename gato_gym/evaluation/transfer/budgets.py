@@ -148,8 +148,8 @@ BUDGETS = {
             tokens=2_000_000,
             batch=16,
             learning_rate=1e-3,
-            # Fewer and larger steps than the paper's 10,000 at 1e-5, in about two minutes. After
-            # 120 of them swingup and assembly scored like random play, whatever they began as.
+            # Fewer and larger steps than the paper's 10,000 at 1e-5: a small network has little to
+            # unlearn, and the whole study three hours.
             tuning=FineTuneConfig(
                 steps=500,
                 batch=4,

@@ -102,7 +102,8 @@ def test_noise_on_numbers_is_gaussian_of_the_given_spread_and_touches_nothing_el
         assert noisy["arm"]["angles"].dtype == np.float32
         assert noisy["words"] == "go"
         np.testing.assert_array_equal(noisy["image"], plain["image"])
-    noise = np.array([n["arm"]["angles"] - p["arm"]["angles"] for n, p in zip(seen, true)])  # noqa: B905
+    pairs = zip(seen, true, strict=True)
+    noise = np.array([noisy["arm"]["angles"] - plain["arm"]["angles"] for noisy, plain in pairs])
     np.testing.assert_allclose(noise.std(0), [0.5, 0.05, 0.0], rtol=0.06, atol=1e-6)
 
 
