@@ -12,6 +12,7 @@ import logging
 import os
 import sys
 from collections.abc import Sequence
+from types import ModuleType
 
 VERBS = {
     "tasks": "list the tasks, their scores and which extra installs them",
@@ -83,7 +84,7 @@ def _run(verb: str, arguments: list[str]) -> int:
         module.Options,
         prog=f"gato-gym {verb}",
         description=module.__doc__,
-        args=arguments,
+        args=_with_action(module, arguments),
         # --json, not --json and --no-json.
         config=(tyro.conf.FlagCreatePairsOff,),
     )
@@ -103,6 +104,18 @@ def _run(verb: str, arguments: list[str]) -> int:
         return _told(verb, error, 2)
     except OSError as error:
         return _told(verb, error, 1)
+
+
+def _with_action(module: ModuleType, arguments: list[str]) -> list[str]:
+    """Where only options are given, and the verb has a first choice of what to do, that is meant.
+
+    `gato-gym transfer --budget small` runs the study; `gato-gym transfer` alone asks for an action.
+    """
+    action: str | None = getattr(module, "DEFAULT_ACTION", None)
+    meant = action is not None and arguments and arguments[0].startswith("-")
+    if action is None or not meant or arguments[0] in ("-h", "--help"):
+        return arguments
+    return [action, *arguments]
 
 
 def _told(verb: str, error: BaseException, code: int, default: str = "") -> int:

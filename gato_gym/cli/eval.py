@@ -5,7 +5,7 @@
 examples:
     gato-gym eval --task CartPole-v1 --episodes 50 --seed 7000 --json
     gato-gym eval --all --episodes 10
-    gato-gym eval --all --num-envs 16 --out scorecard.json --chart thresholds.svg
+    gato-gym eval --all --workers 2 --num-envs 16 --out scorecard.json --chart thresholds.svg
     gato-gym eval --task ALE/Boxing-v5 --agent expert --episodes 20
     gato-gym eval --task text/captioning --episodes 50
     gato-gym eval --task gato_gym/BlockStacking-Instructed-v0 --controls
@@ -23,7 +23,7 @@ from typing import Any
 
 from gato_gym import envs
 from gato_gym.agents.prompted import WithoutPrompt
-from gato_gym.cli.eval_all import Outcome, one_by_one, run_all
+from gato_gym.cli.eval_all import one_by_one, run_all
 from gato_gym.cli.players import (
     AgentKind,
     PrecisionName,
@@ -40,6 +40,7 @@ from gato_gym.evaluation import cluster
 from gato_gym.evaluation.batched import TOGETHER, BatchAgent
 from gato_gym.evaluation.comparisons import compare, control_of
 from gato_gym.evaluation.language import TruthRecorder
+from gato_gym.evaluation.processes import Outcome, Play, play_in_processes
 from gato_gym.evaluation.progress import ProgressBar
 from gato_gym.evaluation.scores import Score, agent_name, evaluate
 
@@ -70,7 +71,8 @@ class Options:
     ray: str | None = None
     """Play on a Ray cluster: HOST:PORT, ray://HOST:PORT, auto, or local to start one here."""
     workers: int | None = None
-    """With --ray: at most so many players at once; default is one per CPU of the cluster."""
+    """With --all: processes of this machine, with one thread each, that share the tasks. With --ray:
+    at most so many players at once; default is one per CPU of the cluster."""
     controls: bool = False
     """Also play each task without what it needs to know, e.g. with another episode's instruction,
     and measure baselines and perplexity (gato only). With --task, text tasks do so anyway."""
@@ -89,8 +91,12 @@ def run(options: Options) -> int:
     """Play and print."""
     if (options.task is None) == (not options.all):
         raise ValueError("pass either --task ID or --all")
-    if options.workers is not None and (options.ray is None or options.workers < 1):
-        raise ValueError("--workers N, at least 1, is for --ray ADDRESS")
+    if options.workers is not None and options.workers < 1:
+        raise ValueError(f"--workers must be at least 1, got {options.workers}")
+    if options.workers is not None and options.ray is None and not options.all:
+        raise ValueError(
+            "--workers shares out tasks: it is for --all. --ray local shares out the episodes of one"
+        )
     if options.episodes < 1:
         raise ValueError(f"--episodes must be at least 1, got {options.episodes}")
     if options.chart is not None and not options.all:
@@ -125,7 +131,7 @@ def _check_num_envs(options: Options) -> None:
     if options.agent != "gato" and options.num_envs > 1:
         raise ValueError(
             f"--num-envs {options.num_envs} is for --agent gato: --agent {options.agent} plays one "
-            "episode after the other; to play several at once, pass --ray local --workers N"
+            "episode after the other; --workers N plays several tasks at once, --ray local episodes"
         )
 
 
@@ -158,19 +164,42 @@ def _run_all(options: Options) -> int:
 
         return run_all(options, agent, _title(options, agent), play_there)
     if options.agent == "gato":
-        agent, _ = load_player(
-            "gato",
-            "",
-            checkpoint=options.checkpoint,
-            prompt=not options.no_prompt,
-            seed=options.seed,
-            precision=options.precision,
-        )
+        agent = _load_for_all(options)
+    if options.workers is not None:
+
+        def play_at_once(tasks: Sequence[str]) -> Iterator[Outcome]:
+            yield from play_in_processes(
+                tasks, int(options.workers or 1), partial(_player, options)
+            )
+
+        return run_all(options, agent, _title(options, agent), play_at_once)
 
     def play(task: str, title: str) -> Score:
         return _play(task, options, None if agent is None else (agent, None), title)
 
     return run_all(options, agent, _title(options, agent), partial(one_by_one, play=play))
+
+
+def _load_for_all(options: Options) -> Any:
+    agent, _ = load_player(
+        "gato",
+        "",
+        checkpoint=options.checkpoint,
+        prompt=not options.no_prompt,
+        seed=options.seed,
+        precision=options.precision,
+    )
+    return agent
+
+
+def _player(options: Options) -> Play:
+    """What plays a task in a process of its own; bars of several would overwrite each other."""
+    if options.agent != "gato":
+        return partial(_play, options=options, watch=False)
+    import torch
+
+    torch.set_num_threads(1)
+    return partial(_play, options=options, player=(_load_for_all(options), None), watch=False)
 
 
 def _title(options: Options, agent: Any) -> str:
@@ -209,6 +238,7 @@ def _play(
     options: Options,
     player: tuple[Any, str | None] | None = None,
     title: str | None = None,
+    watch: bool = True,
 ) -> Score:
     # An unknown task is told before a model is loaded.
     envs.make(task).close()
@@ -227,7 +257,8 @@ def _play(
     if num_envs > 1 and not in_batches:
         raise ValueError(f"--num-envs {num_envs}: {agent_name(agent)} plays one episode at a time")
     truth = TruthRecorder(task)
-    with ProgressBar(title or task, options.episodes) as bar:
+    show = partial(ProgressBar, hidden=not watch)
+    with show(title or task, options.episodes) as bar:
         score = evaluate(
             task,
             agent,
@@ -241,7 +272,7 @@ def _play(
         return score
     prompt = None if options.no_prompt else "expert"
     model: Any = agent.agent if isinstance(agent, WithoutPrompt) else agent
-    beside = compare(score, agent, model, truth.episodes, prompt=prompt, watch=ProgressBar)
+    beside = compare(score, agent, model, truth.episodes, prompt=prompt, watch=show)
     return replace(score, beside=beside)
 
 

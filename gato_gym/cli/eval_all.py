@@ -19,15 +19,13 @@ from gato_gym.errors import GatoGymError
 from gato_gym.evaluation import published
 from gato_gym.evaluation.aggregate import aggregate_scores
 from gato_gym.evaluation.journal import Journal
+from gato_gym.evaluation.processes import Outcome
 from gato_gym.evaluation.scores import Score
 
 if TYPE_CHECKING:
     from gato_gym.cli.eval import Options
 
 _MESSAGE = 300
-
-Outcome = tuple[str, Score | Exception]
-"""A task, and its score or why there is none."""
 
 
 @dataclass

@@ -5,8 +5,11 @@ task's own domain, of text alone, or not at all; then each learns tasks that non
 episodes. Everything is kept in --out: the same command goes on where it was stopped, and several
 machines may share a folder.
 
+Options alone mean `run`.
+
 examples:
     gato-gym transfer plan --budget small --jobs 2
+    gato-gym transfer --budget small --jobs 2
     gato-gym transfer run --out runs-local/transfer --budget small --jobs 2
     gato-gym transfer run --out runs-local/transfer --only finetune/all/boxing
     gato-gym transfer show runs-local/transfer --figures figures --json
@@ -70,17 +73,11 @@ class ShowPlan(_Numbers):
 
 
 @dataclass(frozen=True)
-class _Folder:
-    """Where the study is."""
-
-    out: Path
-    """The study's folder; gone on with if it exists."""
-
-
-@dataclass(frozen=True)
-class Run(_Numbers, _Folder):
+class Run(_Numbers):
     """Do everything that is missing, then print the table and draw the figures."""
 
+    out: Path | None = None
+    """The study's folder, gone on with if it exists; default is runs-local/transfer-BUDGET."""
     figures: Path | None = None
     """Where the figures go; default is OUT/figures."""
 
@@ -98,6 +95,9 @@ class Show:
     json: bool = False
     """Print JSON."""
 
+
+DEFAULT_ACTION = "run"
+"""What options without an action mean."""
 
 Options = (
     Annotated[Run, tyro.conf.subcommand("run")]
@@ -183,11 +183,12 @@ def _run(options: Run) -> int:
     budget = _budget(options)
     plan = make_plan(budget)
     chosen = plan.choose(options.only)
-    study = Study.create(options.out, budget)
+    out = options.out or Path("runs-local") / f"transfer-{budget.name}"
+    study = Study.create(out, budget)
     tell_skipped(plan.skipped)
     report, code = do_units(study, plan, chosen, _nominal(options), options.jobs)
     if not report.stopped:
-        _print_table(study, options.json, options.figures or options.out / "figures")
+        _print_table(study, options.json, options.figures or out / "figures")
     return code
 
 

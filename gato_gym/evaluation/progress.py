@@ -11,13 +11,20 @@ from gato_gym.evaluation.rollout import EpisodeResult
 
 
 class ProgressBar:
-    """An observer that counts episodes and steps on stderr. Use it as a context manager."""
+    """An observer that counts episodes and steps on stderr. Use it as a context manager.
+
+    Args:
+        title: before the bar.
+        episodes: that will be played.
+        hidden: count nothing, even where a person watches.
+    """
 
     interleaves = True
 
-    def __init__(self, title: str, episodes: int) -> None:
+    def __init__(self, title: str, episodes: int, hidden: bool = False) -> None:
         # tqdm's own "disable=None" means: silent unless stderr is a terminal.
-        self._bar = tqdm(total=episodes, desc=title, unit="episode", disable=None, leave=False)
+        disable = True if hidden else None
+        self._bar = tqdm(total=episodes, desc=title, unit="episode", disable=disable, leave=False)
         self._steps = 0
 
     def on_reset(self, env: gymnasium.Env, obs: Any, info: dict[str, Any], seed: int) -> None:

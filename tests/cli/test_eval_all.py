@@ -96,6 +96,17 @@ def test_a_killed_evaluation_goes_on(run, run_json, fails, tiny, played, tmp_pat
     assert played[2:] == TASKS
 
 
+def test_processes_share_the_tasks(run_json, tiny, played, tmp_path, monkeypatch):
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")
+    out = tmp_path / "card.json"
+    command = ("eval", "--all", "--checkpoint", tiny, "--episodes", 2)
+    found = without_speed(run_json(*command, "--workers", 2, "--out", out))
+    assert played == []  # here
+    assert [row["task"] for row in found["tasks"]] == TASKS
+    assert found == without_speed(run_json(*command)) and played == TASKS
+    assert [path.name for path in tmp_path.iterdir()] == ["card.json"]
+
+
 def test_ctrl_c_says_what_is_kept(run, tiny, tmp_path, monkeypatch):
     evaluate = evaluation.evaluate
 
@@ -238,6 +249,7 @@ def test_without_a_score_there_is_no_chart(run, scored, tmp_path):
         (("--all", "--chart", "chart.pdf"), ".svg or .png, got 'chart.pdf'"),
         (("--task", "CartPole-v1", "--chart", "chart.png"), "it is for --all"),
         (("--all", "--episodes", 0), "--episodes must be at least 1, got 0"),
+        (("--all", "--workers", 0), "--workers must be at least 1, got 0"),
         (("--all", "--agent", "expert", "--checkpoint", "x"), "--checkpoint is for --agent gato"),
     ],
 )

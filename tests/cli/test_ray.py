@@ -100,7 +100,7 @@ def test_collect_refuses_before_it_writes(arguments, told, fails, tmp_path):
     [
         (("--task", "CartPole-v1", "--ray", "nowhere"), "HOST:PORT"),
         (("--task", "CartPole-v1", "--ray", "auto", "--workers", 0), "--workers"),
-        (("--task", "CartPole-v1", "--workers", 2), "is for --ray"),
+        (("--task", "CartPole-v1", "--workers", 2), "it is for --all"),
         (("--task", "CartPole-v7", "--ray", "auto"), "'CartPole-v1'"),
         (("--task", "CartPole-v1", "--agent", "random", "--ray", "127.0.0.1:1"), "no Ray cluster"),
         (("--all", "--agent", "random", "--ray", "auto", "--no-prompt"), "--no-prompt"),

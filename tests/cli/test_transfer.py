@@ -50,9 +50,9 @@ def killed(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def study(killed):
-    """The same, gone on with to its end."""
+    """The same, gone on with to its end; options alone mean `run`."""
     folder, _ = killed
-    assert main(["transfer", "run", *SMOKE, *FIRST, "--out", str(folder)]) == 0
+    assert main(["transfer", *SMOKE, *FIRST, "--out", str(folder)]) == 0
     return folder
 
 
@@ -68,6 +68,22 @@ def test_after_a_kill_nothing_is_repeated(killed, study):
     assert {path.parent.name for path in study.glob("pretrain/*/agent")} == {
         *("all", "only-classic", "no-control")
     }
+
+
+def test_a_study_without_a_folder_gets_one_of_its_budget(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    assert main(["transfer", *SMOKE, *FIRST, "--only", "collect/pretraining/text*"]) == 0
+    study = tmp_path / "runs-local" / "transfer-smoke"
+    assert Corpus.open(study / "pretraining").tasks() == ("text/dialogue",)
+    assert f"missing, {3 + 3 + 8 - 1} units" in capsys.readouterr().out
+
+
+def test_no_action_and_no_option_starts_nothing(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(SystemExit) as wrong:
+        main(["transfer"])
+    assert wrong.value.code == 2
+    assert "show" in capsys.readouterr().err and not list(tmp_path.iterdir())
 
 
 def test_no_pretraining_saw_the_held_out_task(study):

@@ -6,25 +6,16 @@ while it is at something means: save and leave. So none outlives the one that st
 
 from __future__ import annotations
 
-import contextlib
-import multiprocessing
-import signal
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
-from multiprocessing import resource_tracker
 from multiprocessing.connection import Connection, wait
 from typing import Any
 
+from gato_gym.data.children import Child
 from gato_gym.evaluation.studies.folder import StudyFolder
 from gato_gym.evaluation.studies.runner import POLL, Outcome, Schedule, perform
 from gato_gym.evaluation.studies.units import Unit
 
-
-@dataclass(eq=False)
-class _Worker:
-    process: Any
-    connection: Connection
-    unit: Unit | None = None
+Worker = Child[Unit]
 
 
 def run_in_processes(
@@ -38,17 +29,17 @@ def run_in_processes(
 
     A process that dies fails its unit, which can be tried again, and is replaced.
     """
-    workers: list[_Worker] = []
+    workers: list[Worker] = []
     try:
         while True:
             if stop() and not schedule.report.stopped:
                 schedule.report.stopped = True
                 for worker in workers:
-                    if worker.unit is not None:
-                        _send(worker, None)
+                    if worker.task is not None:
+                        worker.send(None)
             if not schedule.report.stopped:
                 _hand_out(schedule, study, workers, jobs, beside)
-            busy = {worker.connection: worker for worker in workers if worker.unit is not None}
+            busy = {worker.connection: worker for worker in workers if worker.task is not None}
             if not busy and (schedule.report.stopped or schedule.over):
                 return
             # Without a busy one this waits for units that other machines hold.
@@ -56,69 +47,42 @@ def run_in_processes(
                 _take(schedule, workers, busy[connection])  # type: ignore[index]  # a Connection
     finally:
         for worker in workers:
-            worker.connection.close()
-            worker.process.join(timeout=None if worker.unit is None else 0)
-            if worker.process.is_alive():
-                worker.process.terminate()
-                worker.process.join()
+            worker.leave()
+        for worker in workers:
+            worker.stop(patience=None if worker.task is None else 0)
 
 
 def _hand_out(
     schedule: Schedule,
     study: StudyFolder[Any],
-    workers: list[_Worker],
+    workers: list[Worker],
     jobs: int,
     beside: Mapping[str, Any],
 ) -> None:
     while True:
-        idle = next((worker for worker in workers if worker.unit is None), None)
+        idle = next((worker for worker in workers if worker.task is None), None)
         if idle is None and len(workers) == jobs:
             return
         unit = schedule.next()
         if unit is None:
             return
         if idle is None:
-            idle = _start(study, beside)
+            idle = Child(_work, type(study), str(study.folder), dict(beside))
             workers.append(idle)
-        idle.unit = unit
-        _send(idle, unit)
+        idle.task = unit
+        idle.send(unit)
 
 
-def _take(schedule: Schedule, workers: list[_Worker], worker: _Worker) -> None:
-    unit = worker.unit
+def _take(schedule: Schedule, workers: list[Worker], worker: Worker) -> None:
+    unit = worker.task
     assert unit is not None
-    try:
-        outcome: Outcome = worker.connection.recv()
-    except (EOFError, OSError):
-        worker.process.join()
+    outcome: Outcome | None = worker.receive()
+    if outcome is None:
         workers.remove(worker)
-        worker.connection.close()
-        why = f"the process that did it died (exit code {worker.process.exitcode}): run it again"
+        why = f"the process that did it died ({worker.death()}): run it again"
         outcome = Outcome("failed", why)
-    worker.unit = None
+    worker.task = None
     schedule.take(unit, outcome)
-
-
-def _send(worker: _Worker, what: Unit | None) -> None:
-    with contextlib.suppress(OSError):  # it has died: waiting for its answer tells
-        worker.connection.send(what)
-
-
-def _start(study: StudyFolder[Any], beside: Mapping[str, Any]) -> _Worker:
-    context = multiprocessing.get_context("spawn")
-    ours, theirs = context.Pipe()
-    process = context.Process(
-        target=_work, args=(theirs, type(study), str(study.folder), dict(beside)), daemon=True
-    )
-    # Inherited: Ctrl-C reaches all processes of a terminal, and this one tells the others.
-    resource_tracker.ensure_running()  # started below it would lift the block
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
-    try:
-        process.start()
-    finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)
-    theirs.close()
-    return _Worker(process, ours)
 
 
 def _work(
