@@ -71,8 +71,8 @@ class Options:
     ray: str | None = None
     """Play on a Ray cluster: HOST:PORT, ray://HOST:PORT, auto, or local to start one here."""
     workers: int | None = None
-    """With --all: processes of this machine, with one thread each, that share the tasks. With --ray:
-    at most so many players at once; default is one per CPU of the cluster."""
+    """With --all: processes of this machine that share the tasks, with one thread each. With --ray:
+    players at once at most; default is one per CPU of the cluster."""
     controls: bool = False
     """Also play each task without what it needs to know, e.g. with another episode's instruction,
     and measure baselines and perplexity (gato only). With --task, text tasks do so anyway."""
@@ -95,7 +95,7 @@ def run(options: Options) -> int:
         raise ValueError(f"--workers must be at least 1, got {options.workers}")
     if options.workers is not None and options.ray is None and not options.all:
         raise ValueError(
-            "--workers shares out tasks: it is for --all. --ray local shares out the episodes of one"
+            "--workers shares out tasks: it is for --all; --ray local shares out episodes of one"
         )
     if options.episodes < 1:
         raise ValueError(f"--episodes must be at least 1, got {options.episodes}")

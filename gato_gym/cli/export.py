@@ -24,6 +24,8 @@ from gato_gym.types import Episode, TaskSpec
 
 PACKAGES = ("torch", "numpy", "gymnasium", "ale-py", "mujoco", "grain", "safetensors")
 CURVE_POINTS = 100
+TASK_NUMBERS = 2000
+"""Losses and accuracies of single tasks that a card's curve keeps: of many tasks fewer points."""
 
 
 def choose_prompts(corpus: Corpus, tasks: Iterable[str]) -> dict[str, Episode]:
@@ -111,18 +113,28 @@ def data_card(
 
 
 def thinned(lines: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
-    """At most 100 evenly spaced points of the loss curve, its last among them."""
-    stride = -(-len(lines) // CURVE_POINTS) or 1
-    chosen = list(reversed(lines[::-1][::stride]))
+    """At most 100 evenly spaced points of the loss curve, its last among them.
+
+    Those of single tasks are on fewer of them where there are many tasks, always on the last.
+    """
+    chosen = _spaced(lines, CURVE_POINTS)
+    tasks = max((len(line["losses"]) for line in chosen), default=0)
+    detailed = {line["step"] for line in _spaced(chosen, max(1, TASK_NUMBERS // max(1, tasks)))}
     names = ("loss", "learning_rate", "tokens_per_second")
     return [
         {"step": line["step"], **{name: _rounded(line[name]) for name in names if name in line}}
         | {
             part: {task: _rounded(value) for task, value in line[part].items()}
             for part in ("losses", "accuracy")
+            if line["step"] in detailed
         }
         for line in chosen
     ]
+
+
+def _spaced(lines: Sequence[dict[str, Any]], most: int) -> list[dict[str, Any]]:
+    stride = -(-len(lines) // most) or 1
+    return list(reversed(lines[::-1][::stride]))
 
 
 def _rounded(value: float) -> float:

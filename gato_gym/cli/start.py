@@ -81,7 +81,7 @@ class Start:
         )
         told: dict[str, Any] = {"agent": Path(agent).name, "weights": fingerprint(bundle.model)}
         card = bundle.documents.get("card.json")
-        told |= {"card": json.loads(card)} if card else {}
+        told |= {"card": _remembered(json.loads(card))} if card else {}
         return cls(model.config, words, words is not default_text(), model, told)
 
     def keep(self, folder: Path, *, write: bool) -> None:
@@ -117,6 +117,20 @@ class Start:
     def _note(self) -> dict[str, Any]:
         known = {name: self.told[name] for name in ("agent", "weights") if name in self.told}
         return known | {"text": f"{google_crc32c.value(self.text.model):08x}"}
+
+
+def _remembered(card: Any) -> Any:
+    """The card of an earlier run as a later one keeps it: its curve without single tasks, for a
+    chain of runs has a card for each."""
+    curve = card.get("curve") if isinstance(card, dict) else None
+    if not isinstance(curve, list) or not all(isinstance(point, dict) for point in curve):
+        return card
+    parts = ("losses", "accuracy")
+    thin = [{k: v for k, v in point.items() if k not in parts} for point in curve]
+    earlier = card.get("start")
+    if isinstance(earlier, dict) and "card" in earlier:
+        card = card | {"start": earlier | {"card": _remembered(earlier["card"])}}
+    return card | {"curve": thin}
 
 
 def _checked(shape: ModelConfig, text: TextTokenizer) -> ModelConfig:

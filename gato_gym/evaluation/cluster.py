@@ -18,10 +18,10 @@ from tqdm import tqdm
 from gato_gym import envs
 from gato_gym.agents import Agent, RandomAgent
 from gato_gym.agents.experts import load_expert
+from gato_gym.data.children import sendable_error
 from gato_gym.data.cluster import connected
 from gato_gym.data.cluster_collect import packages_of
 from gato_gym.data.cluster_pool import ClusterPool
-from gato_gym.data.children import sendable_error
 from gato_gym.data.jobs import Batch
 from gato_gym.errors import GatoGymError
 from gato_gym.evaluation.rollout import EpisodeResult, rollout

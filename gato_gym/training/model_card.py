@@ -210,7 +210,7 @@ def _origin(card: Row) -> list[str]:
                 (
                     [
                         f"`{task}`",
-                        f"{data['share']:.0%}",
+                        f"{data['share']:.1%}",
                         f"{data['episodes']:,}",
                         f"{data['steps']:,}",
                         f"{data['tokens']:,}",
@@ -232,6 +232,7 @@ def _origin(card: Row) -> list[str]:
             "",
             f"{card['steps']:,} steps, {card['tokens']:,} tokens, "
             f"{card['seconds'] / 60:.0f} minutes on {card['machine']}.",
+            *_whole(card),
             f"Loss per target at the end, in nats: {told or 'not logged'}.",
             "",
         ]
@@ -248,6 +249,20 @@ def _origin(card: Row) -> list[str]:
     lines += ["```bash", command, "```", ""] if command else []
     lines += [card["note"], ""] if card.get("note") else []
     return lines + (["`card.json` has all settings, versions and the curve.", ""] if lines else [])
+
+
+def _whole(card: Row) -> list[str]:
+    """What the chain of runs cost that ended in this one; nothing to say of a first run."""
+    chain = [card]
+    while (earlier := chain[-1].get("start", {}).get("card", {})) and "tokens" in earlier:
+        chain.append(earlier)
+    if len(chain) == 1:
+        return []
+    tokens, seconds = (sum(one[name] for one in chain) for name in ("tokens", "seconds"))
+    return [
+        f"With the {len(chain) - 1} run{'s' * (len(chain) > 2)} that it goes on from: "
+        f"{tokens:,} tokens, {seconds / 3600:.1f} hours of training."
+    ]
 
 
 def _prompts(bundle: Bundle) -> list[str]:

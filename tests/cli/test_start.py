@@ -15,6 +15,13 @@ from gato_gym.tokenizers.text import TextTokenizer
 
 TINY = model_config("tiny")
 LETTERS = "abcdefghijklmno"
+POINT = {"step": 7, "loss": 2.0}
+TASKS = {"losses": {"CartPole-v1": 2.0}, "accuracy": {"CartPole-v1": 0.5}}
+CARD = {
+    **{"steps": 7, "tokens": 3_000_000, "seconds": 1800.0, "machine": "a laptop"},
+    "curve": [POINT | TASKS],
+    "start": {"card": {"tokens": 2_000_000, "seconds": 3600.0, "curve": [POINT | TASKS]}},
+}
 
 
 @pytest.fixture(scope="module")
@@ -22,7 +29,7 @@ def agent(tmp_path_factory):
     """An agent's folder."""
     torch.manual_seed(0)
     folder = tmp_path_factory.mktemp("start") / "agent"
-    documents = {"card.json": json.dumps({"steps": 7}) + "\n"}
+    documents = {"card.json": json.dumps(CARD) + "\n"}
     GatoAgent(Gato(TINY), {}, text=default_text(), documents=documents).save_pretrained(folder)
     return folder
 
@@ -39,7 +46,16 @@ def test_a_run_starts_from_the_agent_and_says_so(train, run_json, tmp_path):
     result = run_json(*train, "--steps", 1, *quiet)
     told = json.loads((tmp_path / "run/agent/card.json").read_text())
     assert told["size"] == "tiny" and result["parameters"] == told["parameters"]
-    assert told["start"]["agent"] == "agent" and told["start"]["card"] == {"steps": 7}
+    assert told["start"]["agent"] == "agent"
+    # What it went on from, each curve without its tasks.
+    assert told["start"]["card"] == CARD | {
+        "curve": [POINT],
+        "start": {"card": CARD["start"]["card"] | {"curve": [POINT]}},
+    }
+    assert told["curve"][-1].keys() >= {"losses", "accuracy"}
+    text = (tmp_path / "run/agent/README.md").read_text()
+    whole = f"{5_000_000 + told['tokens']:,} tokens, 1.5 hours of training."
+    assert f"With the 2 runs that it goes on from: {whole}" in text
     assert str(tmp_path) not in told["command"] and "--start agent" in told["command"]
     torch.manual_seed(0)
     begun, ended = Gato(TINY), GatoAgent.from_pretrained(tmp_path / "run/agent").model

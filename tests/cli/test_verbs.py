@@ -323,3 +323,13 @@ def test_the_curve_keeps_its_end():
     assert len(points) <= 100 and points[-1]["step"] == 1234
     assert [p["step"] for p in points] == sorted(p["step"] for p in points)
     assert thinned([]) == []
+
+
+def test_of_many_tasks_the_curve_keeps_fewer_points():
+    many = {f"task {i}": 1.0 for i in range(300)}
+    lines = [{"step": i, "loss": 1.0, "losses": many, "accuracy": many} for i in range(1, 201)]
+    points = thinned(lines)
+    assert len(points) == 100 and all("loss" in point for point in points)
+    detailed = [point["step"] for point in points if "losses" in point]
+    assert len(detailed) <= 2000 / 300 and detailed[-1] == 200
+    assert points[-1]["accuracy"] == many
