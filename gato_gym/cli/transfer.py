@@ -209,7 +209,8 @@ def _print_table(study: Study, as_json: bool, figures: Path | None, markdown: bo
     """Of all that the folder has, whatever this command did of it."""
     from gato_gym.evaluation.transfer.figures import save_figures
     from gato_gym.evaluation.transfer.plan import make_plan
-    from gato_gym.evaluation.transfer.table import as_markdown, as_text, study_table
+    from gato_gym.evaluation.transfer.table import study_table
+    from gato_gym.evaluation.transfer.text import as_markdown, as_text
 
     table = study_table(study, make_plan(study.budget))
     paths = [] if figures is None else save_figures(table, figures)

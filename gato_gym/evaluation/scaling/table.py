@@ -18,6 +18,7 @@ from gato_gym.evaluation.aggregate import weighted_mean
 from gato_gym.evaluation.scaling.budgets import size_config
 from gato_gym.evaluation.scaling.plan import ScalingPlan, play_key, train_key
 from gato_gym.evaluation.scaling.study import ScalingStudy
+from gato_gym.evaluation.studies.costs import costs
 
 METHOD = (
     "mean over domains of their tasks' means, 0 = random play, 1 = expert; 95 % intervals of a "
@@ -75,9 +76,7 @@ def scaling_table(study: ScalingStudy, plan: ScalingPlan) -> dict[str, Any]:
         "method": METHOD,
         "missing": [unit.key for unit in plan.units if unit.key not in records],
         "skipped": dict(plan.skipped),
-        "machines": _different(records, "machine"),
-        "versions": _different(records, "versions"),
-        "seconds": _seconds(plan, records),
+        **costs(plan, records),
     }
 
 
@@ -241,21 +240,3 @@ def _losses(records: Mapping[str, Row], size: str, step: int, seeds: int) -> dic
             for task in sorted(set().union(*(one["losses"] for one in found)))
         },
     }
-
-
-def _different(records: Mapping[str, Row], name: str) -> list[Any]:
-    """Each once."""
-    found: list[Any] = []
-    for one in records.values():
-        if one.get(name) is not None and one[name] not in found:
-            found.append(one[name])
-    return found
-
-
-def _seconds(plan: ScalingPlan, records: Mapping[str, Row]) -> dict[str, float]:
-    """Of processes, by stage."""
-    found: dict[str, float] = {}
-    for unit in plan.units:
-        spent = records.get(unit.key, {}).get("seconds", 0.0)
-        found[unit.stage] = round(found.get(unit.stage, 0.0) + spent, 1)
-    return found

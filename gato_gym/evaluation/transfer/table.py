@@ -6,11 +6,13 @@ a comparison.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 from gato_gym.errors import GatoGymError
-from gato_gym.evaluation.transfer.plan import REGIMES, SCRATCH, Cell, Plan
+from gato_gym.evaluation.studies.costs import costs
+from gato_gym.evaluation.studies.units import Unit
+from gato_gym.evaluation.transfer.plan import SCRATCH, Cell, Plan
 from gato_gym.evaluation.transfer.sources import TARGETS
 from gato_gym.evaluation.transfer.statistics import TEST, Scores, compare, scores_of
 from gato_gym.evaluation.transfer.study import Study
@@ -24,14 +26,17 @@ def study_table(study: Study, plan: Plan) -> dict[str, Any]:
     Returns:
         `cells`: per target, regime and number of episodes `mean` and `ci95` over the draws, their
         `scores`, `last` and `before`, and the draws that are `missing`; `verdicts`; `pretraining`;
-        `missing` units; `skipped` tasks; `unscored` targets; `test`, in words.
+        `collected` episodes; `missing` units; `skipped` tasks; `unscored` targets; `test`, in
+        words; `seconds` of processes by stage, `machines` and `versions`.
 
     Raises:
         GatoGymError: a result was made with other settings, or started from other weights than
             those that the study has now; names it.
     """
-    trained = {u.key: study.result(u) for u in plan.units if u.stage == "pretrain"}
-    results = {cell: _checked(study, plan, cell, trained) for cell in plan.cells}
+    records = {unit.key: record for unit in plan.units if (record := study.record(unit))}
+    done = {key: record["result"] for key, record in records.items()}
+    trained = {u.key: done.get(u.key) for u in plan.units if u.stage == "pretrain"}
+    results = {cell: _checked(study, plan, cell, done, trained) for cell in plan.cells}
     cells, verdicts = [], []
     for name, group in _by_target(plan).items():
         unit = RETURN if name in plan.unscored else NORMALISED
@@ -53,11 +58,16 @@ def study_table(study: Study, plan: Plan) -> dict[str, Any]:
         "verdicts": verdicts,
         "test": TEST,
         "pretraining": {key.partition("/")[2]: value for key, value in trained.items()},
-        "missing": [unit.key for unit in plan.units if not study.done(unit)],
+        "collected": {u.key.partition("/")[2]: done.get(u.key) for u in _collecting(plan)},
+        "missing": [unit.key for unit in plan.units if unit.key not in done],
         "skipped": dict(plan.skipped),
         "unscored": list(plan.unscored),
-        "seconds": _seconds(results, trained),
+        **costs(plan, records),
     }
+
+
+def _collecting(plan: Plan) -> list[Unit]:
+    return [unit for unit in plan.units if unit.stage == "collect"]
 
 
 def _by_target(plan: Plan) -> dict[str, dict[tuple[str, int], list[Cell]]]:
@@ -69,10 +79,14 @@ def _by_target(plan: Plan) -> dict[str, dict[tuple[str, int], list[Cell]]]:
 
 
 def _checked(
-    study: Study, plan: Plan, cell: Cell, trained: Mapping[str, Mapping[str, Any] | None]
+    study: Study,
+    plan: Plan,
+    cell: Cell,
+    done: Mapping[str, dict[str, Any]],
+    trained: Mapping[str, Mapping[str, Any] | None],
 ) -> dict[str, Any] | None:
     unit = plan.unit(cell.key)
-    result = study.result(unit)
+    result = done.get(unit.key)
     if result is None or unit.settings["run"] is None:
         return result
     known = trained[f"pretrain/{unit.settings['run']}"]
@@ -106,102 +120,3 @@ def _row(
         "ci95": None if interval is None else list(interval),
         "scores": list(scores.values),
     }
-
-
-def _seconds(
-    results: Mapping[Cell, Mapping[str, Any] | None],
-    trained: Mapping[str, Mapping[str, Any] | None],
-) -> dict[str, float]:
-    return {
-        "pretrain": sum(r["training_seconds"] for r in trained.values() if r),
-        "finetune": sum(r["seconds"] for r in results.values() if r),
-    }
-
-
-# For people
-
-
-def as_text(table: Mapping[str, Any]) -> str:
-    """The table as lines of text."""
-    return "\n".join(_lines(table))
-
-
-def _lines(table: Mapping[str, Any]) -> Iterator[str]:
-    verdicts = {(v["target"], v["regime"], v["episodes"]): v for v in table["verdicts"]}
-    for name in dict.fromkeys(row["target"] for row in table["cells"]):
-        rows = [row for row in table["cells"] if row["target"] == name]
-        yield f"{name} ({rows[0]['task']}), {_unit_told(rows[0]['unit'])}"
-        yield (
-            f"  {'regime':18} {'episodes':>8} {'mean':>9} {'95 % interval':>20} {'p (Holm)':>9}"
-            "  transfer"
-        )
-        for row in rows:
-            verdict = verdicts.get((name, row["regime"], row["episodes"]))
-            yield f"  {REGIMES[row['regime']]:18} {row['episodes']:>8} {_figures(row, verdict)}"
-        yield ""
-    yield f"test: {table['test']}"
-    for name in table["unscored"]:
-        yield f"{name}: no expert score is known, so raw returns are compared"
-    if table["skipped"]:
-        yield f"left out, {len(table['skipped'])}:"
-        yield from (f"  {task}: {why}" for task, why in table["skipped"].items())
-    if table["missing"]:
-        yield f"missing, {len(table['missing'])} units:"
-        yield from (f"  {key}" for key in table["missing"])
-
-
-def _unit_told(unit: str) -> str:
-    return "0 = random play, 1 = expert" if unit == NORMALISED else "mean return"
-
-
-def _figures(row: Mapping[str, Any], verdict: Mapping[str, Any] | None) -> str:
-    draws = len(row["scores"]) + len(row["missing"])
-    if row["mean"] is None:
-        return f"{'-':>9} {'-':>20} {'-':>9}  all {draws} draws are missing"
-    interval = "-"
-    if row["ci95"] is not None:
-        interval = f"[{_number(row['ci95'][0])}, {_number(row['ci95'][1])}]"
-    p = told = "-"
-    if verdict is not None:
-        told = verdict["verdict"]
-        p = "-" if verdict["p_holm"] is None else f"{verdict['p_holm']:.3f}"
-    if row["missing"]:
-        told = f"draw{'s' * (len(row['missing']) > 1)} {_listed(row['missing'])} missing"
-    return f"{_number(row['mean']):>9} {interval:>20} {p:>9}  {told}"
-
-
-def _number(value: float) -> str:
-    return f"{value:.3f}" if abs(value) < 10 else f"{value:.1f}"
-
-
-def _listed(values: Sequence[int]) -> str:
-    return ", ".join(map(str, values))
-
-
-def as_markdown(table: Mapping[str, Any]) -> list[str]:
-    """One table for a document: a row per target and number of episodes, a column per regime."""
-    regimes = list(dict.fromkeys(row["regime"] for row in table["cells"]))
-    verdicts = {(v["target"], v["regime"], v["episodes"]): v for v in table["verdicts"]}
-    head = ["task", "episodes", *(REGIMES[regime] for regime in regimes)]
-    lines = [f"| {' | '.join(head)} |", f"|{'---|' * len(head)}"]
-    rows = {(r["target"], r["episodes"], r["regime"]): r for r in table["cells"]}
-    for target, episodes in dict.fromkeys((r["target"], r["episodes"]) for r in table["cells"]):
-        texts = [target, str(episodes)]
-        for regime in regimes:
-            row = rows.get((target, episodes, regime))
-            texts.append(_cell_told(row, verdicts.get((target, regime, episodes))))
-        lines.append(f"| {' | '.join(texts)} |")
-    return lines
-
-
-def _cell_told(row: Mapping[str, Any] | None, verdict: Mapping[str, Any] | None) -> str:
-    if row is None:
-        return ""
-    if row["mean"] is None:
-        return "missing"
-    told = _number(row["mean"])
-    if row["ci95"] is not None:
-        told += f" [{_number(row['ci95'][0])}, {_number(row['ci95'][1])}]"
-    if row["missing"]:
-        return f"{told}, draws {_listed(row['missing'])} missing"
-    return told if verdict is None else f"{told}, {verdict['verdict']}"

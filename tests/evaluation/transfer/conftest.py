@@ -47,16 +47,19 @@ def fill(tmp_path):
         for unit in plan.units:
             if unit.stage == "pretrain":
                 study.begin(unit)
-                study.finish(unit, {"weights": "aa", "training_seconds": 2.0})
+                told = {"tasks": {"a": 1.0}, "loss": 1.25}
+                study.finish(
+                    unit, {"weights": "aa", "training_seconds": 60.0, **told}, seconds=90.0
+                )
             elif unit.stage == "collect":
                 study.begin(unit)
-                study.finish(unit, {"episodes": 1})
+                study.finish(unit, {"episodes": 2, "steps": 1000}, seconds=36.0, machine="a laptop")
         for number, cell in enumerate(plan.cells):
             height = level(cell)
             if height is not None:
                 unit = plan.unit(cell.key)
                 study.begin(unit)
-                study.finish(unit, made_up(height, np.random.default_rng(number)))
+                study.finish(unit, made_up(height, np.random.default_rng(number)), seconds=72.0)
         return study, plan
 
     return make

@@ -10,7 +10,8 @@ from gato_gym.errors import GatoGymError
 from gato_gym.evaluation.studies.pictures import save_picture
 from gato_gym.evaluation.transfer.figures import draw, save_figures
 from gato_gym.evaluation.transfer.plan import REGIMES
-from gato_gym.evaluation.transfer.table import as_markdown, as_text, study_table
+from gato_gym.evaluation.transfer.table import study_table
+from gato_gym.evaluation.transfer.text import as_markdown, as_text, costs_as_markdown
 
 LEVELS = {"all": 0.9, "same-domain": 0.5, "no-control": 0.1, "dm-control": 0.5, "scratch": 0.5}
 
@@ -66,6 +67,19 @@ def test_what_is_missing_is_named_and_not_averaged(fill):
     assert cross.get_marker() == "x"
     hollow = [line for line in panel.lines if line.get_gid() == "no-control mean"]
     assert all(line.get_markerfacecolor() == "#ffffff" for line in hollow)
+
+
+def test_what_it_cost(fill):
+    study, plan = fill(level, targets=["assembly"], episodes=[1])
+    table = study_table(study, plan)
+    count = sum(unit.stage == "collect" for unit in plan.units)
+    assert table["seconds"] == {"collect": 36.0 * count, "pretrain": 270.0, "finetune": 864.0}
+    assert table["machines"] == ["a laptop"] and len(table["collected"]) == count
+    *_, collect, pretrain, finetune, whole = costs_as_markdown(table)
+    assert f"{2 * count:,} episodes, {1000 * count:,} steps of {count} tasks" in collect
+    assert "`only-meta_world` 1.0 min, 1 tasks, loss 1.25" in pretrain
+    assert finetune == "| finetune | 12 runs | 0.24 |"
+    assert whole == f"| **all** | | **{(36 * count + 270 + 864) / 3600:.2f}** |"
 
 
 def test_raw_returns_where_no_expert_is_known(fill):
