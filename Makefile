@@ -11,7 +11,7 @@ STAMP := $(VENV)/.installed
 PIP = $(BIN)/python -m pip install --disable-pip-version-check --quiet -c constraints.txt
 TORCH = torch --retries 2 --extra-index-url $(TORCH_INDEX)
 PYTEST = OMP_NUM_THREADS=1 SDL_VIDEODRIVER=dummy $(BIN)/pytest -n $(JOBS)
-SOURCES = gato_gym envs agents demos benchmarks tests setup.py
+SOURCES = gato_gym envs agents demos runs benchmarks tests setup.py
 
 .DEFAULT_GOAL := help
 .PHONY: help venv demo test suite check wheel-check links bench lint format types clean

@@ -14,6 +14,7 @@ import gato_gym
 
 ROOT = Path(__file__).parents[1]
 PACKAGES = {"gato_gym": "gato_gym", "gato_gym.envs": "envs", "gato_gym.agents": "agents"}
+SCRIPTS = ("demos", "runs", "benchmarks")
 MAX_LINES = 400
 
 # The order of the flow: a module imports only from its own layer and from earlier ones. The longest
@@ -73,7 +74,7 @@ MODULES = module_files()
 PUBLIC_NAMES = {f"gato_gym.{name}": home for name, home in gato_gym._HOMES.items()}
 PYTHON_FILES = sorted(
     {ROOT / "setup.py"}.union(
-        *((ROOT / folder).rglob("*.py") for folder in (*PACKAGES.values(), "demos", "benchmarks")),
+        *((ROOT / folder).rglob("*.py") for folder in (*PACKAGES.values(), *SCRIPTS)),
         (ROOT / "tests").rglob("*.py"),
     )
 )
@@ -174,7 +175,7 @@ def test_tests_are_not_a_package():
 
 def test_tests_mirror_the_roots():
     folders = {path.name for path in (ROOT / "tests").iterdir() if path.is_dir()}
-    allowed = {*PACKAGES.values(), "demos", "benchmarks", "__pycache__"}
+    allowed = {*PACKAGES.values(), *SCRIPTS, "__pycache__"}
     allowed |= {path.parent.name for path in (ROOT / "gato_gym").glob("*/__init__.py")}
     assert folders <= allowed
 

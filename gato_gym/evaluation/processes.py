@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Iterator, Sequence
 from multiprocessing.connection import Connection, wait
 
@@ -90,6 +91,8 @@ def _idle(crew: list[_Worker], most: int, prepare: Callable[[], Play]) -> _Worke
 
 def _work(connection: Connection, prepare: Callable[[], Play]) -> None:
     """The process: plays what it is sent until the other end is gone."""
+    # tqdm's own lock is a semaphore of the system, which a process that is ended leaves behind.
+    tqdm.set_lock(threading.RLock())
     play: Play | None = None
     while True:
         try:
