@@ -7,7 +7,7 @@ these. `flatten_observation` gives the one canonical flat form, sorted by key (p
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from types import MappingProxyType
 from typing import Any, Literal
 
@@ -242,6 +242,25 @@ class Episode:
 
     def __len__(self) -> int:
         return len(self.actions)
+
+    def first(self, steps: int) -> Episode:
+        """Its first steps, as an episode that was cut after them; all of it where it has no more.
+
+        Raises:
+            InvalidEpisodeError: fewer than one step.
+        """
+        if steps >= len(self):
+            return self
+        assert self.expert_actions is not None  # set when it was built
+        return replace(
+            self,
+            observations={key: values[: steps + 1] for key, values in self.observations.items()},
+            actions=self.actions[:steps],
+            rewards=self.rewards[:steps],
+            expert_actions=self.expert_actions[:steps],
+            terminated=False,
+            success=None,
+        )
 
     def __reduce__(self):  # mapping proxies cannot be pickled, worker processes need to
         plain = (dict(v) if isinstance(v, MappingProxyType) else v for v in vars(self).values())

@@ -10,15 +10,18 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 
 import gato_gym
 from gato_gym.agents.gato import GatoAgent
 from gato_gym.cli.runlog import RunLog
 from gato_gym.data.corpus import Corpus
+from gato_gym.data.lengths import step_lengths
 from gato_gym.data.manifest import EpisodeEntry
 from gato_gym.evaluation.corpus_stats import parts
 from gato_gym.models.gato import Gato
+from gato_gym.tokenizers.timestep import StepTokenizer
 from gato_gym.training.trainer import Trainer
 from gato_gym.types import Episode, TaskSpec
 
@@ -41,6 +44,15 @@ def choose_prompts(corpus: Corpus, tasks: Iterable[str]) -> dict[str, Episode]:
     return prompts
 
 
+def shortened(prompt: Episode, tokenizer: StepTokenizer, context: int) -> Episode:
+    """A demonstration's first steps, as many as fill the context: no more of it is ever read, and
+    whole episodes of pixels are large."""
+    lengths = step_lengths(
+        tokenizer, len(prompt), lambda key: prompt.observations[key], lambda: prompt.actions
+    )
+    return prompt.first(int(np.searchsorted(lengths.cumsum(), context)) + 1)
+
+
 def export(
     trainer: Trainer,
     model: Gato,
@@ -60,6 +72,11 @@ def export(
     corpus = trainer.source.corpus
     prompts = choose_prompts(corpus, specs)
     card = make_card(trainer, prompts, log, command) | {"note": note}
+    context = trainer.model_config.context
+    for tokenizer in trainer.source.tokenizers:
+        task = tokenizer.spec.id
+        if task in prompts:
+            prompts[task] = shortened(prompts[task], tokenizer, context)
     if start:
         card["start"] = dict(start)
     documents = {"card.json": json.dumps(card, indent=1) + "\n"}

@@ -38,7 +38,7 @@ def model_card(bundle: Bundle, source: str, media: str | None = None) -> str:
     """
     rows = score_rows(bundle)
     try:
-        origin = _origin(document(bundle, CARD))
+        origin, prompts = _origin(document(bundle, CARD)), _prompts(bundle)
     except (KeyError, TypeError, AttributeError, IndexError, ValueError) as error:
         raise ValueError(
             f"{CARD} is not one that gato-gym train or finetune wrote ({error!r}): remove it"
@@ -47,7 +47,7 @@ def model_card(bundle: Bundle, source: str, media: str | None = None) -> str:
         *_head(bundle, source, media),
         *_scores(rows, source),
         *origin,
-        *_prompts(bundle),
+        *prompts,
         *_limits(bundle, rows),
         MARK,
         "",
@@ -268,24 +268,22 @@ def _whole(card: Row) -> list[str]:
 def _prompts(bundle: Bundle) -> list[str]:
     if not bundle.prompts:
         return []
+    whole = document(bundle, CARD).get("prompts", {})
+    rows = []
+    for task, episode in sorted(bundle.prompts.items()):
+        # Of long ones only the beginning is kept; the card knows all of it.
+        known = whole.get(task, {})
+        if known.get("seed") != episode.seed:
+            known = {"steps": len(episode), "return": episode.episode_return}
+        told = (f"{known['steps']:,}", f"{known['return']:.1f}", episode.expert, str(episode.seed))
+        rows.append([f"`{task}`", *told])
     return [
         "## Prompts",
         "",
-        "Demonstrations that come with it; `agent.reset(env)` begins episodes with the task's.",
+        "Demonstrations that come with it, their first steps at least; `agent.reset(env)` begins",
+        "episodes with the task's.",
         "",
-        *_table(
-            ["task", "steps", "return", "by", "seed"],
-            (
-                [
-                    f"`{task}`",
-                    f"{len(episode):,}",
-                    f"{episode.episode_return:.1f}",
-                    episode.expert,
-                    str(episode.seed),
-                ]
-                for task, episode in sorted(bundle.prompts.items())
-            ),
-        ),
+        *_table(["task", "steps", "return", "by", "seed"], rows),
         "",
     ]
 

@@ -5,17 +5,21 @@ import shutil
 from pathlib import Path
 
 import av
+import numpy as np
 import pytest
 
 from gato_gym import envs
 from gato_gym.agents import RandomAgent
 from gato_gym.cli import bench
 from gato_gym.cli import eval as evaluation
-from gato_gym.cli.export import choose_prompts, thinned
+from gato_gym.cli.export import choose_prompts, shortened, thinned
 from gato_gym.cli.runlog import RunLog
 from gato_gym.cli.train import Options, command_line, parse_weights
 from gato_gym.data.corpus import Corpus
+from gato_gym.envs import task_spec
 from gato_gym.evaluation.scores import evaluate
+from gato_gym.tokenizers.timestep import StepTokenizer
+from gato_gym.tokenizers.vocabulary import Vocabulary
 
 SCORE_KEYS = {
     *("task", "episodes", "seed", "mean_return", "ci95", "random", "expert", "normalized"),
@@ -306,6 +310,20 @@ def test_the_prompt_is_the_best_and_shortest_clean_episode(corpus):
     clean = [entry for entry in entries if entry.noise == 0]
     assert prompt.episode_return == max(entry.episode_return for entry in clean)
     assert prompt.seed == 10  # all four reach 500: the lowest seed
+
+
+def test_a_prompt_is_as_long_as_the_context(corpus):
+    prompt = choose_prompts(Corpus.open(corpus), ["CartPole-v1"])["CartPole-v1"]
+    tokenizer = StepTokenizer(task_spec("CartPole-v1"), Vocabulary(1024))
+    # 6 tokens a step: 16 of them fill 96.
+    short = shortened(prompt, tokenizer, 96)
+    assert len(short) == 16 and (short.seed, short.terminated) == (prompt.seed, False)
+    assert len(shortened(prompt, tokenizer, 97)) == 17
+    assert shortened(prompt, tokenizer, 1_000_000) is prompt
+    np.testing.assert_array_equal(short.actions, prompt.actions[:16])
+    np.testing.assert_array_equal(
+        short.observations["observation"], prompt.observations["observation"][:17]
+    )
 
 
 def test_the_log_forgets_what_a_resumed_run_repeats(tmp_path):

@@ -253,3 +253,11 @@ def test_prompts_are_listed_with_their_expert():
         expert="scripted/me",
     )
     assert "| `a` | 2 | 2.5 | scripted/me | 4 |" in model_card(told, "mine")
+    # Of a long one only the beginning is in the folder, the card knows the whole.
+    for seed, row in ((4, "300 | 99.0"), (5, "2 | 2.5")):
+        card = {"prompts": {"a": {"seed": seed, "steps": 300, "return": 99.0}}}
+        told.documents["card.json"] = json.dumps(card)
+        assert f"| `a` | {row} | scripted/me | 4 |" in model_card(told, "mine")
+    told.documents["card.json"] = '{"prompts": [1]}'
+    with pytest.raises(ValueError, match=r"card\.json is not one that gato-gym train"):
+        model_card(told, "mine")
