@@ -29,7 +29,7 @@ $(STAMP): setup.py constraints.txt
 	$(PIP) -e '.[all,dev]'
 	@touch $@
 
-demo: venv ## play every bundled task: videos/*.mp4 and videos/scores.json
+demo: venv ## play bundled tasks of every domain: videos/*.mp4 and videos/scores.json
 	$(BIN)/python demos/record.py
 
 test: venv ## all tests

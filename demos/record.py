@@ -1,18 +1,21 @@
-"""Let the bundled agent play every task it was trained on, and film it.
+"""Let the bundled agent play the tasks it was trained on, and film it.
 
     python demos/record.py
     python demos/record.py --tasks CartPole-v1 --episodes 3 --out videos
+    python demos/record.py --most 0                                       # all, however many
 
-Writes, into --out: one mp4 per task (its first episode), contact_sheet.png with one row per task,
-and scores.json. Needs neither a display nor GL.
+Of an agent of many tasks it plays some of every domain. Writes, into --out: one mp4 per task (its
+first episode), contact_sheet.png with one row per task, and scores.json. Needs neither a display
+nor GL.
 """
 
 import argparse
 import contextlib
+import itertools
 import json
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 # Nothing here opens a window; pygame looks for a display otherwise, and greets on stdout.
@@ -34,6 +37,23 @@ STILLS = 6
 def slug(task: str) -> str:
     """The task's file name: "ALE/Boxing-v5" -> "ALE__Boxing-v5"."""
     return task.replace("/", "__")
+
+
+def spread(domains: Mapping[str, str], most: int) -> list[str]:
+    """At most so many tasks (0: all), the domains in turn, in the order that the agent has them.
+
+    Args:
+        domains: task -> its domain.
+        most: how many.
+    """
+    if not most or len(domains) <= most:
+        return list(domains)
+    turns: dict[str, list[str]] = {}
+    for task, domain in domains.items():
+        turns.setdefault(domain, []).append(task)
+    rounds = itertools.zip_longest(*turns.values())
+    chosen = [task for turn in rounds for task in turn if task is not None][:most]
+    return [task for task in domains if task in chosen]
 
 
 def record(
@@ -94,15 +114,21 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--seed", type=int, default=7000, help="of the first episode")
     parser.add_argument("--out", type=Path, default=Path("videos"), help="folder")
     parser.add_argument("--checkpoint", help="folder or Hub id; default is the bundled agent")
-    parser.add_argument("--tasks", nargs="+", help="default is every task of the checkpoint")
+    parser.add_argument("--tasks", nargs="+", help="default is --most of the checkpoint's")
+    parser.add_argument(
+        "--most", type=int, default=16, help="tasks, spread over its domains; 0 is all of them"
+    )
     options = parser.parse_args(arguments)
     if options.episodes < 1:
         parser.error("--episodes must be at least 1")
+    if options.most < 0:
+        parser.error("--most must be 0 or more")
     made_here = not options.out.exists()
     try:
         options.out.mkdir(parents=True, exist_ok=True)  # now, not after the first episode
         agent = GatoAgent.from_pretrained(options.checkpoint)
-        tasks = options.tasks or list(agent.specs)
+        domains = {task: spec.domain for task, spec in agent.specs.items()}
+        tasks = options.tasks or spread(domains, options.most)
         for task in tasks:
             if task not in agent.specs:
                 raise UnknownTaskError(

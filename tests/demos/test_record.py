@@ -55,6 +55,14 @@ def test_a_task_is_filmed_and_scored(demo, checkpoint, tmp_path, capsys):
         assert word in printed
 
 
+def test_of_many_tasks_it_plays_some_of_every_domain(demo):
+    domains = {"a1": "a", "a2": "a", "a3": "a", "b1": "b", "c1": "c", "c2": "c"}
+    assert demo.spread(domains, 0) == demo.spread(domains, 6) == list(domains)
+    assert demo.spread(domains, 3) == ["a1", "b1", "c1"]
+    assert demo.spread(domains, 4) == ["a1", "a2", "b1", "c1"]
+    assert demo.spread(domains, 2) == ["a1", "b1"]
+
+
 def test_a_task_of_another_checkpoint(demo, checkpoint, tmp_path, capsys):
     out = tmp_path / "videos"
     command = ["--checkpoint", str(checkpoint), "--tasks", "ALE/Pong-v5", "--out", str(out)]
