@@ -9,13 +9,25 @@ from score_tables import RESULTS, ROOT
 from gato_gym.evaluation.prompting import table as prompts_table
 from gato_gym.evaluation.robustness import table as robustness_table
 from gato_gym.evaluation.scaling.text import as_markdown as scaling_lines
+from gato_gym.evaluation.transfer import text as transfer_text
 
+TRANSFER = ROOT / "docs" / "transfer" / "transfer.json"
 SCALING = ROOT / "docs" / "scaling" / "scaling.json"
 
 
 def sizes() -> list[str]:
     """Score against tokens, as `gato-gym transfer scaling` found it."""
     return scaling_lines(json.loads(SCALING.read_text()))
+
+
+def transfer() -> list[str]:
+    """Scores from few episodes by what was learned before, as `gato-gym transfer` found them."""
+    return transfer_text.as_markdown(json.loads(TRANSFER.read_text()))
+
+
+def transfer_costs() -> list[str]:
+    """What that study took."""
+    return transfer_text.costs_as_markdown(json.loads(TRANSFER.read_text()))
 
 
 def prompts() -> list[str]:

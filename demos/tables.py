@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from score_tables import RESULTS, ROOT, cells, instructions, scorecard, scores, table, words
-from study_tables import perturbed, prompts, sizes
+from study_tables import perturbed, prompts, sizes, transfer, transfer_costs
 
 from gato_gym.agents.experts import learned_cards
 from gato_gym.envs.gato_domains import GATO_DOMAINS
@@ -351,6 +351,7 @@ TABLES: dict[str, dict[str, Callable[[], list[str]]]] = {
     "docs/probing.md": {"prompts": prompts, "robustness": perturbed},
     "docs/scaling.md": {"scaling": scaling},
     "docs/scaling_study.md": {"sizes": sizes},
+    "docs/transfer.md": {"transfer": transfer, "transfer-costs": transfer_costs},
     "docs/suite.md": {"domains": domains, "stacking": stacking, "held-out": held_out},
     "docs/training_speed.md": {"bench-train": bench_train, "savings": savings},
 }

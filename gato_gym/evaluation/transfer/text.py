@@ -68,7 +68,8 @@ def _listed(values: Sequence[int]) -> str:
 
 def as_markdown(table: Mapping[str, Any]) -> list[str]:
     """A table for a document: a row per target and number of episodes, a column per regime."""
-    regimes = list(dict.fromkeys(row["regime"] for row in table["cells"]))
+    there = {row["regime"] for row in table["cells"]}
+    regimes = [name for name in REGIMES if name in there]
     verdicts = {(v["target"], v["regime"], v["episodes"]): v for v in table["verdicts"]}
     head = ["task", "episodes", *(REGIMES[regime] for regime in regimes)]
     lines = [f"| {' | '.join(head)} |", f"|{'---|' * len(head)}"]

@@ -119,6 +119,7 @@ def test_figures_have_every_cell(fill, tmp_path):
         assert seen[*key, "mean"] == [row["mean"]]
         assert seen[*key, "ci95"] == row["ci95"]
     assert len(seen) == 3 * len(table["cells"]) == 3 * (8 + 8 + 10)
+    assert as_markdown(table)[0].endswith("| no control data | DM Control only | scratch |")
 
     paths = save_figures(table, tmp_path / "figures")
     assert sorted(path.name for path in paths) == sorted(
