@@ -82,4 +82,4 @@ bench: venv ## speed, one JSON object per line
 
 clean: ## remove caches and build outputs; keeps .venv, videos and runs
 	rm -rf build dist .links .pytest_cache .mypy_cache .ruff_cache .hypothesis *.egg-info
-	find gato_gym envs agents demos benchmarks tests -name __pycache__ -prune -exec rm -rf {} +
+	find gato_gym envs agents demos runs benchmarks tests -name __pycache__ -prune -exec rm -rf {} +
