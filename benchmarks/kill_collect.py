@@ -98,14 +98,13 @@ def _serve(pipe: Any) -> None:
     import gato_gym.cli.collect  # noqa: F401 (so that the forked ones have it)
     from gato_gym import envs
     from gato_gym.agents.experts import load_expert
-    from gato_gym.data import executors
+    from gato_gym.data import children
 
     for task in TASKS:  # the packages are imported by the making
         envs.make(task).close()
         load_expert(envs.task_spec(task).expert or task)
     # The pool's processes, too: forked ones inherit the imports.
-    fork = multiprocessing.get_context("fork")
-    executors.multiprocessing.get_context = lambda method: fork  # type: ignore[attr-defined]
+    children.CONTEXT = multiprocessing.get_context("fork")  # type: ignore[assignment]  # not spawned
     with contextlib.suppress(EOFError):
         while True:
             commands, log = pipe.recv()

@@ -131,7 +131,8 @@ def _check_num_envs(options: Options) -> None:
     if options.agent != "gato" and options.num_envs > 1:
         raise ValueError(
             f"--num-envs {options.num_envs} is for --agent gato: --agent {options.agent} plays one "
-            "episode after the other; --workers N plays several tasks at once, --ray local episodes"
+            "episode after the other; to play several at once, pass --ray local --workers N, or "
+            "--all --workers N for several tasks"
         )
 
 

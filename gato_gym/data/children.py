@@ -17,12 +17,13 @@ from typing import Any, Generic, TypeVar
 from gato_gym.errors import GatoGymError
 
 Task = TypeVar("Task")
-_CONTEXT = multiprocessing.get_context("spawn")
+CONTEXT = multiprocessing.get_context("spawn")
+"""How processes are started."""
 
 
 def shared_integer() -> Any:
     """A number that a child can change and its parent read, `.value`; 0 at first."""
-    return _CONTEXT.RawValue("q", 0)
+    return CONTEXT.RawValue("q", 0)
 
 
 class Child(Generic[Task]):
@@ -42,8 +43,8 @@ class Child(Generic[Task]):
 
     def __init__(self, target: Callable[..., None], *arguments: Any) -> None:
         self.task: Task | None = None
-        self.connection, theirs = _CONTEXT.Pipe()
-        self._process = _CONTEXT.Process(target=target, args=(theirs, *arguments), daemon=True)
+        self.connection, theirs = CONTEXT.Pipe()
+        self._process = CONTEXT.Process(target=target, args=(theirs, *arguments), daemon=True)
         resource_tracker.ensure_running()  # started below it would lift the block
         # Inherited.
         before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
