@@ -12,6 +12,7 @@ it again after a kill. The agent with its card and its scores ends up in WORK/ag
 import argparse
 import os
 import shlex
+import shutil
 import subprocess
 import sys
 from collections.abc import Iterator, Sequence
@@ -20,6 +21,7 @@ from pathlib import Path
 
 # Clean episodes are where prompts come from; noisy ones show how an expert gets back on its way.
 CLEAN_SEED, NOISY_SEED, EVALUATION_SEED = 200_000, 300_000, 9_000
+SCORECARD = "scorecard.json"
 
 
 @dataclass(frozen=True)
@@ -81,29 +83,26 @@ def collect(part: Part, options: argparse.Namespace) -> Iterator[list[str]]:
 
 def train(parts: Sequence[Part], options: argparse.Namespace) -> list[str]:
     """One network on all of it."""
-    command = [
-        "train",
-        "--corpus",
-        str(options.work / "corpus"),
-        "--out",
-        str(options.work / "run"),
-    ]
+    folders = {"--corpus": "corpus", "--out": "run", "--export": "agent"}
+    command = ["train"]
+    for option, name in folders.items():
+        command += [option, str(options.work / name)]
     command += ["--steps", str(2 if options.toy else options.steps)]
     command += ["--threads", str(options.jobs), *(TOY_TRAIN if options.toy else TRAIN)]
     if options.start is not None:
         command += ["--start", options.start]
         command += [] if options.layers is None else ["--layers", str(options.layers)]
-    command += ["--weights", *(f"domain:{part.domain}={part.share}" for part in parts)]
-    return [*command, "--export", str(options.work / "agent")]
+    return [*command, "--weights", *(f"domain:{part.domain}={part.share}" for part in parts)]
 
 
 def evaluate(options: argparse.Namespace) -> list[str]:
-    """Every task on seeds that no corpus has, into the agent's folder."""
+    """Every task on seeds that no corpus has. Beside the agent's folder, which a finished training
+    writes anew when it is asked again: what is played already outlives that."""
     episodes = 1 if options.toy else 20
     command = ["eval", "--all", "--checkpoint", str(options.work / "agent"), "--controls"]
     command += ["--episodes", str(episodes), "--seed", str(EVALUATION_SEED), "--num-envs", "16"]
     command += ["--workers", str(options.jobs)]
-    return [*command, "--out", str(options.work / "agent" / "scorecard.json")]
+    return [*command, "--out", str(options.work / SCORECARD)]
 
 
 def commands(options: argparse.Namespace) -> Iterator[list[str]]:
@@ -115,11 +114,12 @@ def commands(options: argparse.Namespace) -> Iterator[list[str]]:
     yield evaluate(options)
 
 
-def write_card(folder: Path) -> None:
-    """The agent's README.md, with the scores that it has now."""
+def write_card(work: Path) -> None:
+    """Give the agent its scores, and its README.md anew with them."""
     from gato_gym import GatoAgent
 
-    GatoAgent.from_pretrained(folder).save_pretrained(folder)
+    shutil.copy(work / SCORECARD, work / "agent" / SCORECARD)
+    GatoAgent.from_pretrained(work / "agent").save_pretrained(work / "agent")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -143,7 +143,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if code:
             return code
     if not options.dry_run:
-        write_card(options.work / "agent")
+        write_card(options.work)
     return 0
 
 

@@ -66,3 +66,5 @@ def test_it_learns_a_hundred_and_twenty_tasks_of_seven_domains(recipe, tmp_path,
     assert weighed == {f"domain:{domain}" for domain in domains}
     assert train[0] == "train" and train[train.index("--start") + 1] == "bundled"
     assert evaluate[:2] == ["eval", "--all"] and "--controls" in evaluate
+    # Not in the agent's folder, which the next run of the script replaces before it evaluates.
+    assert Path(evaluate[evaluate.index("--out") + 1]).parent == tmp_path / "work"
