@@ -59,6 +59,8 @@ class Options:
     """Shortest and longest run of random actions."""
     random_start: int = 0
     """Up to so many random actions before the expert takes over; its own are the targets."""
+    max_steps: int = 0
+    """Cut episodes there, e.g. where the arm only holds still from then on; 0 = the task's end."""
     min_return: float | None = None
     """Keep only episodes with at least this return."""
     min_fraction: float | None = None
@@ -109,6 +111,7 @@ def _check(options: Options) -> None:
         ("workers", options.workers, 1),
         ("episodes-per-shard", options.episodes_per_shard, 1),
         ("random-start", options.random_start, 0),
+        ("max-steps", options.max_steps, 0),
         ("train-steps", options.train_steps, 1),
     ):
         if value is not None and value < low:
@@ -163,6 +166,7 @@ def _job(task: str, expert: str | None, options: Options) -> Job:
         noise=options.noise,
         burst=options.burst,
         random_start=options.random_start,
+        max_steps=options.max_steps,
         quality=_quality(task, options),
     )
 
@@ -266,6 +270,7 @@ def _row(report: TaskReport, job: Job) -> dict[str, Any]:
         **{k: v for k, v in vars(report).items() if k != "failure"},
         "noise": job.noise,
         "random_start": job.random_start,
+        "max_steps": job.max_steps,
         "error": failure and {"seed": failure.seed, "message": failure.message},
     }
 

@@ -77,6 +77,7 @@ def collect(
     noise: float = 0.0,
     burst: tuple[int, int] = DEFAULT_BURST,
     random_start: int = 0,
+    max_steps: int = 0,
     quality: Quality = EVERYTHING,
     max_attempts: int | None = None,
     episodes_per_shard: int | None = None,
@@ -99,6 +100,7 @@ def collect(
         noise: fraction of the steps with random actions, see `NoisyExpert`.
         burst: smallest and largest length of a run of random actions.
         random_start: up to so many random actions before the expert takes over.
+        max_steps: an episode is truncated there; 0 leaves it to the task.
         quality: which episodes are kept; the others are not written.
         max_attempts: seeds tried at most, if there is a filter; default is three per episode.
         episodes_per_shard: commit after so many episodes per worker; a crash loses at most as many.
@@ -118,8 +120,10 @@ def collect(
     """
     check_noise(noise, burst, random_start)
     _check_counts(episodes, workers, episodes_per_shard, max_attempts)
+    if max_steps < 0:
+        raise ValueError(f"max_steps {max_steps} is negative; 0 leaves the end to the task")
     agent, name = check_expert(task, expert, make_env)
-    job = Job(task, agent, name, make_env, noise, burst, random_start, quality)
+    job = Job(task, agent, name, make_env, noise, burst, random_start, max_steps, quality)
     (report,) = collect_jobs(
         [job],
         out=out,

@@ -217,9 +217,8 @@ class Corpus:
             CorruptShardError: any byte is not the one that was committed, or the manifest says
                 something else than the episode.
         """
-        injected = entry.noise, entry.burst, entry.random_start
         record = self._record(entry)
-        again = EpisodeEntry.to_json(self._episode(entry, record), entry.size, *injected)
+        again = EpisodeEntry.to_json(self._episode(entry, record), entry.size, *entry.injected)
         if EpisodeEntry.from_json(again, entry.index, entry.shard, entry.record) != entry:
             raise CorruptShardError(f"{self._where(entry)}: differs from its manifest line")
         return record.data

@@ -18,9 +18,10 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
 import gymnasium
+from gymnasium.wrappers import TimeLimit
 
 from gato_gym.agents.experts.noise import DEFAULT_BURST
-from gato_gym.data.manifest import EpisodeEntry, Key
+from gato_gym.data.manifest import EpisodeEntry, Injected, Key
 
 if TYPE_CHECKING:
     from gato_gym.agents import Agent
@@ -69,6 +70,7 @@ class Job:
         expert: the agent's name in the corpus.
         make_env: called with the task id.
         noise, burst, random_start: see `NoisyExpert`.
+        max_steps: an episode is truncated there; 0 leaves it to the task.
         quality: what is kept.
     """
 
@@ -79,12 +81,19 @@ class Job:
     noise: float = 0.0
     burst: tuple[int, int] = DEFAULT_BURST
     random_start: int = 0
+    max_steps: int = 0
     quality: Quality = EVERYTHING
 
     @property
-    def injected(self) -> tuple[float, tuple[int, int], int]:
-        """Noise, burst and random start, as the manifest has them."""
-        return self.noise, self.burst if self.noise else DEFAULT_BURST, self.random_start
+    def injected(self) -> Injected:
+        """Noise, burst, random start and most steps, as the manifest has them."""
+        burst = self.burst if self.noise else DEFAULT_BURST
+        return self.noise, burst, self.random_start, self.max_steps
+
+    def open(self) -> gymnasium.Env:
+        """The environment, which ends episodes where the job says."""
+        env = self.make_env(self.task)
+        return TimeLimit(env, self.max_steps) if self.max_steps else env
 
     def key(self, seed: int) -> Key:
         """What the manifest knows an episode by."""

@@ -43,11 +43,13 @@ _SCALARS: dict[str, Any] = {
     "size": int,
 }
 SHARD_SUFFIX = ".array_record"
-_DEFAULTS = {"burst": DEFAULT_BURST, "random_start": 0}
+_DEFAULTS = {"burst": DEFAULT_BURST, "random_start": 0, "max_steps": 0}
 _SHARD_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,199}\.array_record")
 
-Key = tuple[str, str, int, float, tuple[int, int], int]
-"""Task, expert, seed, noise, burst, random start."""
+Injected = tuple[float, tuple[int, int], int, int]
+"""Noise, burst, random start, most steps: what makes an episode another one than the expert's."""
+Key = tuple[str, str, int, float, tuple[int, int], int, int]
+"""Task, expert, seed, noise, burst, random start, most steps."""
 
 
 @dataclass(frozen=True)
@@ -56,7 +58,8 @@ class EpisodeEntry:
 
     `index` counts episodes in commit order, `record` within the shard; `noise` is the fraction of
     steps with injected random actions, `burst` the shortest and longest run of them; at the start
-    came up to `random_start` random actions; `size` is the record's bytes.
+    came up to `random_start` random actions; it was cut at `max_steps`, 0 is the task's own end;
+    `size` is the record's bytes.
     """
 
     index: int
@@ -76,6 +79,7 @@ class EpisodeEntry:
     versions: Mapping[str, str]
     burst: tuple[int, int] = DEFAULT_BURST
     random_start: int = 0
+    max_steps: int = 0
 
     def __reduce__(self):  # mapping proxies cannot be pickled, worker processes need to
         plain = (dict(v) if isinstance(v, MappingProxyType) else v for v in vars(self).values())
@@ -84,14 +88,19 @@ class EpisodeEntry:
     @property
     def key(self) -> Key:
         """What a resumed collection compares: an episode is a function of these."""
-        return self.task, self.expert, self.seed, self.noise, self.burst, self.random_start
+        return self.task, self.expert, self.seed, *self.injected
+
+    @property
+    def injected(self) -> Injected:
+        """How the episode was played, as `to_json` takes it."""
+        return self.noise, self.burst, self.random_start, self.max_steps
 
     @staticmethod
     def key_of(line: Mapping[str, Any]) -> Key:
         """The key of an episode by its manifest JSON."""
         burst = tuple(line.get("burst", DEFAULT_BURST))
         what = line["task"], line["expert"], line["seed"], line["noise"]
-        return *what, burst, line.get("random_start", 0)
+        return *what, burst, line.get("random_start", 0), line.get("max_steps", 0)
 
     def line(self) -> dict[str, Any]:
         """The manifest's JSON of this episode, wherever it lies; `from_json` reads it."""
@@ -109,10 +118,15 @@ class EpisodeEntry:
         noise: float,
         burst: tuple[int, int] = DEFAULT_BURST,
         random_start: int = 0,
+        max_steps: int = 0,
     ) -> dict[str, Any]:
         """The manifest's JSON of an episode whose record has `size` bytes."""
         # What has its default is left out: such lines are those of the versions before.
-        injected = {"burst": tuple(burst), "random_start": int(random_start)}
+        injected = {
+            "burst": tuple(burst),
+            "random_start": int(random_start),
+            "max_steps": int(max_steps),
+        }
         return {
             "task": episode.task,
             "expert": episode.expert,
@@ -141,8 +155,9 @@ class EpisodeEntry:
         if "burst" in rest:
             low, high = rest["burst"]
             rest["burst"] = int(low), int(high)
-        if not isinstance(rest.get("random_start", 0), int):
-            raise TypeError(f"random_start is {rest['random_start']!r}")
+        for name in ("random_start", "max_steps"):
+            if not isinstance(rest.get(name, 0), int):
+                raise TypeError(f"{name} is {rest[name]!r}")
         for name, read in _SHARED.items():
             # Equal for most episodes of a task: reading it once makes a large corpus open quickly.
             text = repr(rest[name])

@@ -74,7 +74,7 @@ class _Stage:
             from gato_gym.agents.experts import load_expert
 
             self._agent = load_expert(job.agent)
-        self.env = job.make_env(job.task)
+        self.env = job.open()
         self._made: list[Episode] = []
         self._recorder = EpisodeRecorder(job.task, self._agent, job.expert, self._made.append)
 

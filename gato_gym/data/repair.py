@@ -144,8 +144,7 @@ def _labelled(path: Path) -> tuple[ShardEntry, list[dict[str, Any]]]:
             entry = EpisodeEntry.from_json(line, 0, path.name, number)
         except (ValueError, KeyError, TypeError, AttributeError) as e:
             raise CorruptShardError(f"{where}: its label is wrong: {e}") from e
-        injected = entry.noise, entry.burst, entry.random_start
-        again = EpisodeEntry.to_json(episode, len(data), *injected)
+        again = EpisodeEntry.to_json(episode, len(data), *entry.injected)
         if EpisodeEntry.from_json(again, 0, path.name, number) != entry:
             raise CorruptShardError(f"{where}: differs from the shard's label")
     return shard, lines

@@ -114,6 +114,8 @@ def _options(task: str, part: Mapping[str, Any]) -> tuple[str, ...]:
             options += ["--burst", *map(str, part["burst"])]
     if part["random_start"]:
         options += ["--random-start", str(part["random_start"])]
+    if part.get("max_steps"):
+        options += ["--max-steps", str(part["max_steps"])]
     spec = registered(task)
     if spec is None or spec.expert != expert:
         options += ["--expert", expert]
@@ -194,6 +196,7 @@ def _task_row(task: str, row: Mapping[str, Any]) -> str:
 def _made(part: Mapping[str, Any]) -> str:
     how = [f"noise {part['noise']:g}"] if part["noise"] else []
     how += [f"random start {part['random_start']}"] if part["random_start"] else []
+    how += [f"cut at {part['max_steps']} steps"] if part.get("max_steps") else []
     return part["expert"] + (f" ({', '.join(how)})" if how else "")
 
 

@@ -77,19 +77,19 @@ def parts(entries: Iterable[EpisodeEntry]) -> list[dict[str, Any]]:
     """One task's episodes by who made them and how; `seeds` are the first and the last."""
     groups: dict[tuple, list[EpisodeEntry]] = {}
     for entry in entries:
-        how = entry.expert, entry.noise, entry.burst, entry.random_start
-        groups.setdefault(how, []).append(entry)
+        groups.setdefault((entry.expert, *entry.injected), []).append(entry)
     return [
         {
             "expert": expert,
             "noise": noise,
             "burst": list(burst),
             "random_start": random_start,
+            **({"max_steps": max_steps} if max_steps else {}),
             "episodes": len(group),
             "seeds": [min(e.seed for e in group), max(e.seed for e in group)],
             "mean_return": round(sum(e.episode_return for e in group) / len(group), 3),
         }
-        for (expert, noise, burst, random_start), group in sorted(groups.items())
+        for (expert, noise, burst, random_start, max_steps), group in sorted(groups.items())
     ]
 
 

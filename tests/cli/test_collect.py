@@ -12,7 +12,7 @@ from gato_gym.envs.registry import registered
 
 KEYS = {
     *("task", "expert", "episodes", "steps", "skipped", "rejected", "missing", "mean_return"),
-    *("noise", "random_start", "error"),
+    *("noise", "random_start", "max_steps", "error"),
 }
 
 
@@ -36,6 +36,15 @@ def test_the_text_tells_the_same(run, tmp_path):
     assert out == "CartPole-v1: 2 episodes (1000 steps) added, 0 were there already, " + (
         "mean return 500\n"
     )
+
+
+def test_a_cut_collection_is_recorded_and_goes_on(run_json, tmp_path):
+    cut = ("--episodes", 3, "--max-steps", 30, "--out", tmp_path / "c")
+    (row,) = run_json("collect", "CartPole-v1", *cut)["tasks"]
+    assert (row["max_steps"], row["steps"], row["mean_return"]) == (30, 90, 30.0)
+    assert run_json("collect", "CartPole-v1", *cut)["tasks"][0]["skipped"] == 3
+    whole = ("--episodes", 3, "--out", tmp_path / "c")
+    assert run_json("collect", "CartPole-v1", *whole)["tasks"][0]["steps"] == 1500
 
 
 def test_noise_and_random_start_are_recorded(run_json, tmp_path):

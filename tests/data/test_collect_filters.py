@@ -98,6 +98,7 @@ def test_burst_and_random_start_name_an_episode(tmp_path):
         {"noise": 0.4, "burst": (5, 5)},
         {"noise": 0.4, "random_start": 3},
         {"random_start": 3},
+        {"max_steps": 2},
         {},
     ]
     for kind in kinds:
@@ -109,15 +110,18 @@ def test_burst_and_random_start_name_an_episode(tmp_path):
     (report,) = run(tmp_path / "c", [job(burst=(5, 5))], episodes=3)
     assert report.skipped == 3
     corpus = Corpus.open(tmp_path / "c")
-    assert len(corpus) == corpus.verify().episodes == 15
-    found = {(e.noise, e.burst, e.random_start) for e in corpus.episodes()}
+    assert len(corpus) == corpus.verify().episodes == 18
+    found = {e.injected for e in corpus.episodes()}
     assert found == {
-        (0.4, (1, 8), 0),
-        (0.4, (5, 5), 0),
-        (0.4, (1, 8), 3),
-        (0.0, (1, 8), 3),
-        (0.0, (1, 8), 0),
+        (0.4, (1, 8), 0, 0),
+        (0.4, (5, 5), 0, 0),
+        (0.4, (1, 8), 3, 0),
+        (0.0, (1, 8), 3, 0),
+        (0.0, (1, 8), 0, 2),
+        (0.0, (1, 8), 0, 0),
     }
+    cut = [e for e in corpus.episodes() if e.max_steps]
+    assert all(e.steps <= 2 for e in cut) and any(not e.terminated for e in cut)
 
 
 def test_a_random_start_is_context_and_the_experts_action_the_target(tmp_path):
