@@ -30,6 +30,26 @@ def scorecard() -> Card:
     return found
 
 
+def domain_scores() -> list[str]:
+    """One row per domain, and one of all tasks; words among them."""
+    found = json.loads(SCORECARD.read_text())
+    lines = table(
+        ("domain", "tasks", "at 50 % of the expert", "at 80 %"),
+        ("median", "interquartile mean [95 % interval]"),
+    )
+    rows = {f"`{domain}`": row for domain, row in found["domains"].items()}
+    for name, row in (rows | {"**all**": found["overall"]}).items():
+        if not row["count"]:
+            continue
+        low, high = row["iqm_ci95"]
+        lines += cells(
+            *(name, row["count"], row["above"]["50"], row["above"]["80"]),
+            f"{row['median']:.2f}",
+            f"{row['iqm']:.2f} [{low:.2f}, {high:.2f}]",
+        )
+    return lines
+
+
 def scores(card: Card | None = None) -> list[str]:
     """Control, one row per task."""
     lines = table(
@@ -45,9 +65,8 @@ def scores(card: Card | None = None) -> list[str]:
             f"`{score['task']}`",
             score["episodes"],
             f"{score['mean_return']:.1f} [{low:.1f}, {high:.1f}]",
-            f"{score['random']:.1f}",
-            f"{score['expert']:.1f}",
-            f"{score['normalized']:.2f}",
+            *(_number(score[name], 1) for name in ("random", "expert")),
+            _number(score["normalized"], 2),
             "" if success is None else f"{success:.0%}",
         )
     return lines
@@ -93,6 +112,10 @@ def instructions(card: Card | None = None) -> list[str]:
         ratio = f"{right / wrong:.1f}" if wrong else "" if not right else "none succeeds with it"
         lines += cells(f"`{score['task']}`", f"{right:.0%}", f"{wrong:.0%}", ratio)
     return lines
+
+
+def _number(value: float | None, digits: int) -> str:
+    return "" if value is None else f"{value:.{digits}f}"
 
 
 def _percent(part: Mapping[str, Any] | None) -> str:

@@ -4,7 +4,7 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-from score_tables import RESULTS, ROOT
+from score_tables import RESULTS, ROOT, cells, table
 
 from gato_gym.evaluation.prompting import table as prompts_table
 from gato_gym.evaluation.robustness import table as robustness_table
@@ -48,3 +48,42 @@ def _told(probe: str, found: Mapping[str, Any]) -> str:
     settings = found["settings"]
     command = f"gato-gym probe {probe} --episodes {settings['episodes']} --seed {settings['seed']}"
     return f"{settings['episodes']} episodes each, weights `{settings['weights']}`: `{command}`."
+
+
+def embeddings() -> list[str]:
+    """How well layers tell tasks, as `gato-gym probe embeddings` found it."""
+    found = json.loads((RESULTS / "embeddings.json").read_text())
+    lines = table(
+        ("layer", "told by neighbours", "silhouette"),
+        ("random weights: told", "silhouette"),
+    )
+    for row in found["by_layer"]:
+        beside = row["random"]
+        lines += cells(
+            f"**{row['layer']}**" if row["layer"] == found["layer"] else row["layer"],
+            *(f"{row['accuracy']:.1%}", f"{row['silhouette']:.2f}"),
+            *(f"{beside['accuracy']:.1%}", f"{beside['silhouette']:.2f}"),
+        )
+    return [
+        *lines,
+        "",
+        f"{found['episodes']} episodes of {len(found['tasks'])} tasks, chance "
+        f"{found['chance']:.0%}; bold is the layer of the picture: "
+        "`gato-gym probe embeddings --episodes 40`.",
+    ]
+
+
+def embedded_tasks() -> list[str]:
+    """Which tasks the middle layer takes for which, from the same file."""
+    found = json.loads((RESULTS / "embeddings.json").read_text())
+    lines = table(("task", "domain", "tokens of a window", "told", "taken for"))
+    for row in found["tasks"]:
+        taken = (f"`{name}` {count}" for name, count in row["taken_for"].items())
+        lines += cells(
+            f"`{row['task']}`",
+            f"`{row['domain']}`",
+            f"{row['mean_tokens']:.0f}",
+            f"{row['accuracy']:.0%}",
+            ", ".join(taken),
+        )
+    return lines

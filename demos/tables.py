@@ -11,8 +11,26 @@ from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from score_tables import RESULTS, ROOT, cells, instructions, scorecard, scores, table, words
-from study_tables import perturbed, prompts, sizes, transfer, transfer_costs
+from score_tables import (
+    RESULTS,
+    ROOT,
+    cells,
+    domain_scores,
+    instructions,
+    scorecard,
+    scores,
+    table,
+    words,
+)
+from study_tables import (
+    embedded_tasks,
+    embeddings,
+    perturbed,
+    prompts,
+    sizes,
+    transfer,
+    transfer_costs,
+)
 
 from gato_gym.agents.experts import learned_cards
 from gato_gym.envs.gato_domains import GATO_DOMAINS
@@ -272,45 +290,6 @@ def savings() -> list[str]:
     return lines
 
 
-def embeddings() -> list[str]:
-    """How well layers tell tasks, as `gato-gym probe embeddings` found it."""
-    found = json.loads((RESULTS / "embeddings.json").read_text())
-    lines = table(
-        ("layer", "told by neighbours", "silhouette"),
-        ("random weights: told", "silhouette"),
-    )
-    for row in found["by_layer"]:
-        beside = row["random"]
-        lines += cells(
-            f"**{row['layer']}**" if row["layer"] == found["layer"] else row["layer"],
-            *(f"{row['accuracy']:.1%}", f"{row['silhouette']:.2f}"),
-            *(f"{beside['accuracy']:.1%}", f"{beside['silhouette']:.2f}"),
-        )
-    return [
-        *lines,
-        "",
-        f"{found['episodes']} episodes of {len(found['tasks'])} tasks, chance "
-        f"{found['chance']:.0%}; bold is the layer of the picture: "
-        "`gato-gym probe embeddings --episodes 40`.",
-    ]
-
-
-def embedded_tasks() -> list[str]:
-    """Which tasks the middle layer takes for which, from the same file."""
-    found = json.loads((RESULTS / "embeddings.json").read_text())
-    lines = table(("task", "domain", "tokens of a window", "told", "taken for"))
-    for row in found["tasks"]:
-        taken = (f"`{name}` {count}" for name, count in row["taken_for"].items())
-        lines += cells(
-            f"`{row['task']}`",
-            f"`{row['domain']}`",
-            f"{row['mean_tokens']:.0f}",
-            f"{row['accuracy']:.0%}",
-            ", ".join(taken),
-        )
-    return lines
-
-
 def scaling() -> list[str]:
     """What `benchmarks/scaling.py` computes."""
     found = json.loads((RESULTS / "scaling.json").read_text())
@@ -336,7 +315,7 @@ def scaling() -> list[str]:
 
 
 TABLES: dict[str, dict[str, Callable[[], list[str]]]] = {
-    "README.md": {"scores": scores}
+    "README.md": {"by-domain": domain_scores}
     | ({"words": words} if any("accuracy" in one for one in scorecard()) else {})
     | ({"instructions": instructions} if any("controls" in one for one in scorecard()) else {}),
     "docs/acting.md": {"bench-act": bench_act},
@@ -349,6 +328,7 @@ TABLES: dict[str, dict[str, Callable[[], list[str]]]] = {
         "precision-actions": precision_actions,
     },
     "docs/probing.md": {"prompts": prompts, "robustness": perturbed},
+    "docs/scores.md": {"scores": scores},
     "docs/scaling.md": {"scaling": scaling},
     "docs/scaling_study.md": {"sizes": sizes},
     "docs/transfer.md": {"transfer": transfer, "transfer-costs": transfer_costs},

@@ -2,8 +2,9 @@
 
 Run the same command again to resume; on a finished run it only exports. Ctrl-C or SIGTERM saves and
 leaves, a second one leaves at once. Weights are shares of the training tokens, in any unit: TASK=W
-is a task's, domain:NAME=W a domain's, divided equally among its tasks that have none of their own;
-what has no weight is left out. Without --mixture and --weights all tasks count alike.
+is a task's; 'Meta-World/*'=W a pattern's and domain:NAME=W a domain's, divided equally among its
+tasks that have none of their own; what has no weight is left out. Without --mixture and --weights
+all tasks count alike.
 
 On N processes: torchrun --nproc-per-node N -m gato_gym.training OPTIONS
 
@@ -56,7 +57,7 @@ class Options:
     """even: all tasks alike. paper: the sample weights of the paper's Table 1 for those of its
     domains that the corpus has, in percent; --weights adds to them or replaces them."""
     weights: tuple[str, ...] = ()
-    """TASK=WEIGHT or domain:NAME=WEIGHT ..."""
+    """TASK=WEIGHT, PATTERN=WEIGHT or domain:NAME=WEIGHT ..."""
     filter: FilterName = "none"
     """Which episodes: all of them; near-expert, with at least 80 % of the task's expert return
     (paper, section 3.1); or success, of tasks that tell it."""
@@ -235,7 +236,7 @@ def parse_weights(pairs: Sequence[str]) -> dict[str, float] | None:
             weight = 0.0
         if not task or not 0 < weight < float("inf"):
             raise ValueError(
-                f"--weights takes TASK=WEIGHT or domain:NAME=WEIGHT above 0, got {pair!r}"
+                f"--weights takes TASK=WEIGHT, PATTERN=WEIGHT or domain:NAME=WEIGHT above 0, got {pair!r}"
             )
         if task in weights:
             raise ValueError(f"--weights names {task} twice")

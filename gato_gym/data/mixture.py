@@ -7,6 +7,7 @@ sample order is one of (seed, row).
 from __future__ import annotations
 
 import difflib
+import fnmatch
 import hashlib
 import json
 from bisect import bisect_right
@@ -25,6 +26,7 @@ from gato_gym.errors import UnknownTaskError
 
 DOMAIN = "domain:"
 """Prefix of a weight that is a whole domain's."""
+_WILD = frozenset("*?[")
 
 
 def paper_weights(domains: Iterable[str]) -> dict[str, float]:
@@ -53,42 +55,62 @@ def paper_weights(domains: Iterable[str]) -> dict[str, float]:
 def task_weights(
     weights: Mapping[str, float], available: Iterable[str], domains: Mapping[str, str]
 ) -> dict[str, float]:
-    """Weights of tasks and domains as weights of tasks, sorted by task.
+    """Weights of tasks, patterns and domains as weights of tasks, sorted by task.
 
-    A domain's weight is divided equally among those of its available tasks that have none of their
-    own; what is not named has no weight.
+    A pattern's weight is divided equally among the available tasks that match it and have none of
+    their own, a domain's among those of its tasks that no other name gave one; what is not named
+    has no weight.
 
     Args:
-        weights: task id or "domain:NAME" -> weight.
+        weights: task id, pattern like "Meta-World/*", or "domain:NAME" -> weight.
         available: the tasks that there are.
         domains: task -> its domain.
 
     Raises:
-        UnknownTaskError: no such task or domain; names the nearest.
-        ValueError: a weight is not positive and finite, or a domain's tasks all have their own.
+        UnknownTaskError: no such task or domain, or none of a pattern; names the nearest.
+        ValueError: a weight is not positive and finite, a task has those of two patterns, or all
+            tasks of a pattern or domain have weights already.
     """
     tasks = sorted(available)
     found: dict[str, float] = {}
+    patterns = []
     for name, weight in weights.items():
         if not 0 < weight < float("inf"):
             raise ValueError(f"weight of {name} must be positive, got {weight}")
-        if not name.startswith(DOMAIN):
-            if name not in tasks:
-                raise UnknownTaskError(f"no episodes of {_nearest(name, tasks)}")
+        if name in tasks:
             found[name] = weight
+        elif _WILD & set(name):
+            patterns.append(name)
+        elif not name.startswith(DOMAIN):
+            raise UnknownTaskError(f"no episodes of {_nearest(name, tasks)}")
+    shared: dict[str, str] = {}
+    for name in patterns:
+        members = fnmatch.filter(tasks, name)
+        if not members:
+            raise UnknownTaskError(f"no episodes of a task that matches {_nearest(name, tasks)}")
+        own = [task for task in members if task not in weights]
+        if twice := next((task for task in own if task in shared), None):
+            raise ValueError(
+                f"{twice} matches both {shared[twice]} and {name}: give it a weight of its own"
+            )
+        shared |= dict.fromkeys(own, name)
+        found |= _divided(name, weights[name], own)
+    rest = [task for task in tasks if task not in found]
     for name, weight in weights.items():
         if not name.startswith(DOMAIN):
             continue
         domain = name.removeprefix(DOMAIN)
-        members = [task for task in tasks if domains.get(task) == domain]
-        if not members:
-            present = sorted({domains[task] for task in tasks if task in domains})
+        present = sorted({domains[task] for task in tasks if task in domains})
+        if domain not in present:
             raise UnknownTaskError(f"no episodes of domain {_nearest(domain, present)}")
-        shared = [task for task in members if task not in weights]
-        if not shared:
-            raise ValueError(f"all tasks of {name} have weights of their own: leave it out")
-        found |= dict.fromkeys(shared, weight / len(shared))
+        found |= _divided(name, weight, [task for task in rest if domains.get(task) == domain])
     return dict(sorted(found.items()))
+
+
+def _divided(name: str, weight: float, tasks: Sequence[str]) -> dict[str, float]:
+    if not tasks:
+        raise ValueError(f"all tasks of {name} have weights of their own: leave it out")
+    return dict.fromkeys(tasks, weight / len(tasks))
 
 
 def _nearest(name: str, known: Sequence[str]) -> str:
@@ -139,8 +161,8 @@ class Mixture:
 
     Args:
         corpus: where the episodes are.
-        weights: task or "domain:NAME" -> weight, see `task_weights`; tasks that are not named are
-            left out. None = all tasks alike.
+        weights: task, pattern or "domain:NAME" -> weight, see `task_weights`; tasks that are not
+            named are left out. None = all tasks alike.
         domains: task -> its domain, where weights name domains.
         filter: which episodes of a task are used, see `data/filters.py`.
         held_out: share of each task's remaining episodes that is kept for validation, in [0, 1);

@@ -62,6 +62,8 @@ DOMAINS = {"a": "x", "b": "x", "c": "y", "d": "y", "e": "z"}
         ({"domain:x": 3, "b": 7}, {"a": 3, "b": 7}),
         ({"e": 2, "domain:z": 1e-9, "f": 1}, None),
         ({"e": 2, "f": 1}, {"e": 2, "f": 1}),  # f is of no domain
+        ({"[ac]": 4}, {"a": 2, "c": 2}),
+        ({"domain:y": 1, "[abc]": 6, "b": 5}, {"a": 3, "b": 5, "c": 3, "d": 1}),
     ],
 )
 def test_weights_of_domains(weights, expected):
@@ -71,6 +73,16 @@ def test_weights_of_domains(weights, expected):
     else:
         assert task_weights(weights, "fedcba", DOMAINS) == expected
         assert list(task_weights(weights, "fedcba", DOMAINS)) == sorted(expected)
+
+
+def test_weights_of_patterns_that_cannot_be():
+    with pytest.raises(ValueError, match=r"b matches both \[ab\] and \[bc\]"):
+        task_weights({"[ab]": 1, "[bc]": 1}, "abc", {})
+    assert task_weights({"[ab]": 1, "[bc]": 1, "b": 2}, "abc", {}) == {"a": 1, "b": 2, "c": 1}
+    with pytest.raises(ValueError, match=r"all tasks of \[ab\] have weights"):
+        task_weights({"a": 1, "b": 1, "[ab]": 1}, "abc", {})
+    with pytest.raises(UnknownTaskError, match=r"matches 'x\*'"):
+        task_weights({"x*": 1}, "abc", {})
 
 
 def test_unknown_domain_names_the_nearest():
