@@ -10,6 +10,7 @@ it again after a kill. The agent with its card and its scores ends up in WORK/ag
 """
 
 import argparse
+import fnmatch
 import os
 import shlex
 import shutil
@@ -19,65 +20,147 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from gato_gym import GatoAgent, envs
+from gato_gym.types import TaskSpec
+
 # Clean episodes are where prompts come from; noisy ones show how an expert gets back on its way.
-CLEAN_SEED, NOISY_SEED, EVALUATION_SEED = 200_000, 300_000, 9_000
+CLEAN_SEED, NOISY_SEED, EVALUATION_SEED = 400_000, 500_000, 9_000
 SCORECARD = "scorecard.json"
 
 
 @dataclass(frozen=True)
 class Part:
-    """What is learned of a domain.
+    """Tasks that are learned alike.
 
-    domain  of the catalogue: all of its tasks that have an expert
+    names   ids, patterns, or "domain:NAME": those of them that have an expert better than chance
     share   of the training tokens, in any unit; its tasks count alike
-    clean   episodes of each task
-    noisy   more of them, with random actions on a share `noise` of the steps
-    toy     a task that stands for the domain where all is small
+    clean   episodes of each task, cut after `steps`
+    noisy   more of them, with random actions on a share `noise` of the steps in runs of `burst`
+    toy     a task that stands for them where all is small
     """
 
-    domain: str
+    names: tuple[str, ...]
     share: float
-    clean: int
+    clean: int = 0
     noisy: int = 0
-    noise: float = 0.0
+    noise: float = 0.1
+    burst: tuple[int, int] = (1, 4)
+    clean_steps: int = 0
+    noisy_steps: int = 0
     toy: str | None = None
+
+    def tasks(self) -> dict[str, list[str]]:
+        """The task ids of each name."""
+        return {name: [s.id for s in envs.tasks() if _meant(s, name)] for name in self.names}
+
+    def weights(self) -> Iterator[str]:
+        """The share, divided among the names by how many tasks they have."""
+        found = self.tasks()
+        total = sum(map(len, found.values()))
+        for name, tasks in found.items():
+            yield f"{name}={self.share * len(tasks) / total:.4g}"
+
+
+def _meant(spec: TaskSpec, name: str) -> bool:
+    if spec.expert is None:
+        return False
+    if (
+        None not in (spec.expert_score, spec.random_score)
+        and spec.expert_score <= spec.random_score
+    ):
+        return False
+    return spec.domain == name.removeprefix("domain:") or fnmatch.fnmatchcase(spec.id, name)
 
 
 # Shares follow the number of tasks and how long an episode of tokens is: what is seen as pictures,
-# or moves an arm, needs most. Games of memory and tables are learned from little.
+# or moves an arm, needs most. Arms hold still once they are there, so their episodes are cut; of
+# Breakout an expert that has missed nothing for minutes plays on for ever.
 PARTS = (
-    Part("meta_world", 25, clean=5, noisy=35, noise=0.1, toy="Meta-World/reach-v3"),
-    Part("manipulation", 20, clean=40, noisy=260, noise=0.2),
-    Part("atari", 14, clean=5, noisy=35, noise=0.1),
-    Part("babyai_pixels", 10, 100, 300, noise=0.15, toy="gato_gym/BabyAI-GoToObj-pixels-v0"),
-    Part("text", 8, clean=2000),
-    Part("mujoco", 5, clean=5, noisy=35, noise=0.1),
-    Part("robotics", 4, clean=20, noisy=100, noise=0.1),
-    Part("dm_control", 3, clean=5, noisy=25, noise=0.1),
-    Part("dm_control_random_small", 2, clean=10, noisy=20, noise=0.1),
-    Part("dm_control_random_large", 2, clean=10, noisy=20, noise=0.1),
-    Part("box2d", 4, clean=10, noisy=60, noise=0.1),
-    Part("popgym", 5, clean=200),
-    Part("classic", 2, clean=10, noisy=60, noise=0.2, toy="CartPole-v1"),
-    Part("toy_text", 1, clean=100),
+    Part(("Meta-World/*",), 30, 4, 90, burst=(1, 5), noisy_steps=200, toy="Meta-World/reach-v3"),
+    Part(("gato_gym/BlockStacking-v0",), 3, 30, 600, 0.2, (2, 6)),
+    Part(("gato_gym/BlockStacking-Instructed-v0",), 3, 30, 600, 0.2, (2, 6)),
+    Part(
+        ("gato_gym/BlockStacking-*[!s]-v0", "gato_gym/BlockStacking-Triplets-v0"),
+        *(11, 30, 270, 0.2, (2, 6)),
+    ),
+    Part(
+        tuple(f"gato_gym/BlockStacking{which}-pixels-v0" for which in ("", "-Lift", "-Reach")),
+        *(4, 20, 230, 0.2, (2, 6)),
+    ),
+    Part(
+        ("domain:babyai_pixels",),
+        14,
+        100,
+        300,
+        0.15,
+        (1, 3),
+        toy="gato_gym/BabyAI-GoToObj-pixels-v0",
+    ),
+    Part(("ALE/Boxing-v5",), 4.5, 20, 150, 0.3, (1, 8)),
+    Part(
+        tuple(
+            f"ALE/{game}-v5"
+            for game in ("Breakout", "CrazyClimber", "Freeway", "KungFuMaster", "Pong")
+        ),
+        *(5.5, 3, 25, 0.1, (1, 4), 4000, 3000),
+    ),
+    Part(("text/captioning", "text/vqa"), 4, 2200),
+    Part(("text/dialogue",), 2, 3000),
+    Part(("domain:mujoco",), 5, 5, 30, burst=(1, 3)),
+    Part(("Fetch*",), 2, 50, 300),
+    Part(("PointMaze*",), 2.5, 5, 30, burst=(1, 8)),
+    Part(
+        (
+            *("domain:dm_control", "domain:dm_control_random_small"),
+            *(
+                f"dm_control/{what}-random-large-v0"
+                for what in ("cartpole-*", "pendulum-*", "reacher-*")
+            ),
+        ),
+        *(5, 4, 25),
+    ),
+    Part(("LunarLander*", "BipedalWalker-v3"), 2.5, 8, 80),
+    Part(("CarRacing-v3",), 1, 8, 24, burst=(1, 5)),
+    Part(
+        (
+            *("popgym-*Only*", "popgym-RepeatFirst*", "popgym-RepeatPrevious[EM]*"),
+            *("popgym-MultiarmedBandit*", "popgym-HigherLower*"),
+        ),
+        *(3.5, 150, 150, 0.1, (1, 3)),
+    ),
+    Part(("domain:classic",), 1.5, 20, 100, 0.2, toy="CartPole-v1"),
+    Part(("domain:toy_text",), 0.6, 300),
 )
 
-TRAIN = ("--batch", "16", "--learning-rate", "1e-3", "--optimizer", "muon", "--compile", "on")
-TRAIN += ("--arithmetic", "bfloat16", "--save-every", "250", "--log-every", "50")
+TRAIN = ("--batch", "16", "--learning-rate", "2e-3", "--optimizer", "muon", "--compile", "on")
+TRAIN += (
+    "--schedule",
+    "wsd",
+    "--arithmetic",
+    "bfloat16",
+    "--save-every",
+    "250",
+    "--log-every",
+    "50",
+)
 STEPS = 9000
 TOY_TRAIN = ("--size", "tiny", "--batch", "2", "--log-every", "1")
 
 
 def collect(part: Part, options: argparse.Namespace) -> Iterator[list[str]]:
     """The experts' episodes of a domain."""
-    tasks = [str(part.toy)] if options.toy else ["--domain", part.domain]
-    ways = [(part.clean, CLEAN_SEED, 0.0), (part.noisy, NOISY_SEED, part.noise)]
-    for episodes, seed, noise in ways:
+    tasks = [part.toy] if options.toy else [task for one in part.tasks().values() for task in one]
+    noise = ["--noise", str(part.noise), "--burst", *map(str, part.burst)]
+    ways = [
+        (part.clean, CLEAN_SEED, part.clean_steps, []),
+        (part.noisy, NOISY_SEED, part.noisy_steps, noise),
+    ]
+    for episodes, seed, steps, injected in ways:
         if not episodes:
             continue
-        command = ["collect", *tasks, "--episodes", str(2 if options.toy else episodes)]
-        command += ["--seed", str(seed), "--workers", str(options.jobs)]
-        command += ["--noise", str(noise)] if noise else []
+        command = ["collect", *map(str, tasks), "--episodes", str(2 if options.toy else episodes)]
+        command += ["--seed", str(seed), "--workers", str(options.jobs), *injected]
+        command += ["--max-steps", str(steps)] if steps else []
         yield [*command, "--out", str(options.work / "corpus")]
 
 
@@ -92,7 +175,10 @@ def train(parts: Sequence[Part], options: argparse.Namespace) -> list[str]:
     if options.start is not None:
         command += ["--start", options.start]
         command += [] if options.layers is None else ["--layers", str(options.layers)]
-    return [*command, "--weights", *(f"domain:{part.domain}={part.share}" for part in parts)]
+    command += ["--weights"]
+    for part in parts:
+        command += [f"{part.toy}={part.share}"] if options.toy else part.weights()
+    return command
 
 
 def evaluate(options: argparse.Namespace) -> list[str]:
@@ -116,8 +202,6 @@ def commands(options: argparse.Namespace) -> Iterator[list[str]]:
 
 def write_card(work: Path) -> None:
     """Give the agent its scores, and its README.md anew with them."""
-    from gato_gym import GatoAgent
-
     shutil.copy(work / SCORECARD, work / "agent" / SCORECARD)
     GatoAgent.from_pretrained(work / "agent").save_pretrained(work / "agent")
 

@@ -236,7 +236,8 @@ def parse_weights(pairs: Sequence[str]) -> dict[str, float] | None:
             weight = 0.0
         if not task or not 0 < weight < float("inf"):
             raise ValueError(
-                f"--weights takes TASK=WEIGHT, PATTERN=WEIGHT or domain:NAME=WEIGHT above 0, got {pair!r}"
+                "--weights takes TASK=WEIGHT, PATTERN=WEIGHT or domain:NAME=WEIGHT above 0, got "
+                f"{pair!r}"
             )
         if task in weights:
             raise ValueError(f"--weights names {task} twice")

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from gato_gym import GatoAgent, envs
+from gato_gym.data.mixture import task_weights
 
 RECIPE = Path(__file__).parents[2] / "runs" / "generalist.py"
 
@@ -35,9 +36,9 @@ def test_at_toy_size_it_ends_with_a_scored_agent(tmp_path):
     scores = json.loads((tmp_path / "agent" / "scorecard.json").read_text())
     assert sorted(row["task"] for row in scores["tasks"]) == toys and not scores["skipped"]
     card = json.loads((tmp_path / "agent" / "card.json").read_text())
-    # 25, 10 and 2 of 37; two clean and two noisy episodes.
+    # 30, 14 and 1.5 of 45.5; two clean and two noisy episodes.
     shares = {task: data["share"] for task, data in card["data"].items()}
-    assert shares == {toys[0]: 0.0541, toys[1]: 0.6757, toys[2]: 0.2703}
+    assert shares == {toys[0]: 0.033, toys[1]: 0.6593, toys[2]: 0.3077}
     for data in card["data"].values():
         assert [part["episodes"] for part in data["parts"]] == [2, 2]
         assert data["parts"][0]["noise"] == 0 < data["parts"][1]["noise"]
@@ -58,12 +59,16 @@ def test_it_learns_a_hundred_and_twenty_tasks_of_seven_domains(recipe, tmp_path,
     assert not list(tmp_path.iterdir())
     lines = [shlex.split(line)[2:] for line in capsys.readouterr().out.splitlines()]
     *collecting, train, evaluate = lines
-    domains = {line[2] for line in collecting if line[:2] == ["collect", "--domain"]}
-    tasks = [spec for spec in envs.tasks() if spec.domain in domains and spec.expert]
-    assert len(tasks) >= 120 and len(domains) >= 7
-    assert {spec.domain for spec in tasks} == domains
-    weighed = {word.partition("=")[0] for word in train if word.startswith("domain:")}
-    assert weighed == {f"domain:{domain}" for domain in domains}
+    collected = {word for line in collecting for word in line[1 : line.index("--episodes")] if word}
+    specs = {spec.id: spec for spec in envs.tasks()}
+    assert {line[0] for line in collecting} == {"collect"} and collected <= specs.keys()
+    assert len(collected) >= 120 and len({specs[task].domain for task in collected}) >= 7
+    # What is collected is what is learned: every task has a share.
+    weights = dict(word.rsplit("=", 1) for word in train[train.index("--weights") + 1 :])
+    domains = {spec.id: spec.domain for spec in specs.values()}
+    shares = task_weights({k: float(v) for k, v in weights.items()}, collected, domains)
+    assert set(shares) == collected
+    assert sum(shares.values()) == pytest.approx(sum(part.share for part in recipe.PARTS), rel=1e-3)
     assert train[0] == "train" and train[train.index("--start") + 1] == "bundled"
     assert evaluate[:2] == ["eval", "--all"] and "--controls" in evaluate
     # Not in the agent's folder, which the next run of the script replaces before it evaluates.
