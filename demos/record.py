@@ -11,6 +11,7 @@ nor GL.
 
 import argparse
 import contextlib
+import difflib
 import itertools
 import json
 import os
@@ -131,8 +132,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         tasks = options.tasks or spread(domains, options.most)
         for task in tasks:
             if task not in agent.specs:
+                near = difflib.get_close_matches(task, agent.specs, n=3, cutoff=0.0)
                 raise UnknownTaskError(
-                    f"{task!r} is not a task of this checkpoint; it has {', '.join(agent.specs)}"
+                    f"{task!r} is not a task of this checkpoint; of its {len(agent.specs)} the "
+                    f"nearest: {', '.join(near)}"
                 )
         scores = record(agent, tasks, options.out, episodes=options.episodes, seed=options.seed)
     except (GatoGymError, ValueError, OSError) as error:

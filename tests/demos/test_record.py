@@ -67,7 +67,8 @@ def test_a_task_of_another_checkpoint(demo, checkpoint, tmp_path, capsys):
     out = tmp_path / "videos"
     command = ["--checkpoint", str(checkpoint), "--tasks", "ALE/Pong-v5", "--out", str(out)]
     assert demo.main(command) == 2
-    assert "CartPole-v1, Acrobot-v1" in capsys.readouterr().err
+    told = capsys.readouterr().err
+    assert "of its 2 the nearest: " in told and "CartPole-v1" in told and "Acrobot-v1" in told
     assert not out.exists()
 
 

@@ -68,13 +68,14 @@ def test_people_read_what_the_files_say(bundled):
         f"{parameters:,} weights, trained on {len(bundled.specs)} tasks",
         'from_pretrained("me/gato")',
         "![It at play](replay.png)",
-        f"| `ALE/Boxing-v5` | 50 | {boxing['mean_return']:.1f} [{low:.1f}, {high:.1f}] | -0.1 |",
+        f"| `ALE/Boxing-v5` | {boxing['episodes']} | {boxing['mean_return']:.1f} [{low:.1f}, "
+        f"{high:.1f}] | -0.1 |",
         f"| {pole['episodes']} | {pole['steps']:,} | {pole['tokens']:,} | sb3/CartPole-v1, noise 0",
         f", seeds {pole['parts'][0]['seeds'][0]}",
         card["command"],
         card["note"],
         f"| `CartPole-v1` | 500 | 500.0 | sb3/CartPole-v1 | {shown['seed']} |",
-        "It sees 308 tokens at once. Steps of an episode that it remembers:\n  1 to 51,",
+        "It sees 308 tokens at once. Steps of an episode that it remembers:\n  1 to ",
         "The same weights speak",
     ):
         assert part in text, part

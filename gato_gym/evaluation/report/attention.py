@@ -39,7 +39,9 @@ def attention(
     agent = GatoAgent.from_pretrained(folder, device="cpu")
     if task not in agent.specs:
         near = difflib.get_close_matches(task, agent.specs, n=1)
-        hint = f"did you mean {near[0]}?" if near else f"it knows {', '.join(agent.specs)}"
+        known = difflib.get_close_matches(task, agent.specs, n=5, cutoff=0.0)
+        more = f" and {len(agent.specs) - len(known)} more" if len(known) < len(agent.specs) else ""
+        hint = f"did you mean {near[0]}?" if near else f"it knows {', '.join(sorted(known))}{more}"
         raise UnknownTaskError(f"the agent was not trained on {task!r}: {hint}")
     found: list[Picture] = []
     painter = OverlayPainter(agent.explain, _SIZE)
