@@ -132,7 +132,7 @@ PARTS = (
     Part(("domain:toy_text",), 0.6, 300),
 )
 
-TRAIN = ("--batch", "16", "--learning-rate", "2e-3", "--optimizer", "muon", "--compile", "on")
+TRAIN = ("--batch", "24", "--learning-rate", "2e-3", "--optimizer", "muon", "--compile", "on")
 TRAIN += (
     "--schedule",
     "wsd",
@@ -143,7 +143,7 @@ TRAIN += (
     "--log-every",
     "50",
 )
-STEPS = 9000
+STEPS = 10_500
 TOY_TRAIN = ("--size", "tiny", "--batch", "2", "--log-every", "1")
 
 

@@ -14,6 +14,7 @@ examples:
 
 from __future__ import annotations
 
+import difflib
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -39,6 +40,7 @@ from gato_gym.data.cluster import check_address, import_ray
 from gato_gym.evaluation import cluster
 from gato_gym.evaluation.batched import TOGETHER, BatchAgent
 from gato_gym.evaluation.comparisons import compare, control_of
+from gato_gym.evaluation.controls import SameWordsError
 from gato_gym.evaluation.language import TruthRecorder
 from gato_gym.evaluation.processes import Outcome, Play, play_in_processes
 from gato_gym.evaluation.progress import ProgressBar
@@ -273,7 +275,12 @@ def _play(
         return score
     prompt = None if options.no_prompt else "expert"
     model: Any = agent.agent if isinstance(agent, WithoutPrompt) else agent
-    beside = compare(score, agent, model, truth.episodes, prompt=prompt, watch=show)
+    try:
+        beside = compare(score, agent, model, truth.episodes, prompt=prompt, watch=show)
+    except SameWordsError:
+        if not options.all:
+            raise
+        return score  # it has no control, as tasks without words have none
     return replace(score, beside=beside)
 
 
@@ -292,8 +299,9 @@ def _is_compared(task: str, options: Options) -> bool:
 def _warn_untrained(task: str, agent: Any) -> None:
     known = getattr(agent, "specs", None)  # experts and random play have no list of tasks
     if known is not None and task not in known:
+        nearest = difflib.get_close_matches(task, known, n=3, cutoff=0.0)
         print(
-            f"gato-gym eval: warning: {task} is not among the tasks that this checkpoint was "
-            f"trained on: {', '.join(known)}",
+            f"gato-gym eval: warning: {task} is not among the {len(known)} tasks that this "
+            f"checkpoint was trained on; nearest: {', '.join(nearest)}",
             file=sys.stderr,
         )

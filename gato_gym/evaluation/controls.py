@@ -30,6 +30,10 @@ _THING = re.compile(
 _SALT = 0x7E47
 
 
+class SameWordsError(ValueError):
+    """All episodes of a task ask for the same: there is no control with other words."""
+
+
 class ShuffledText(gym.Wrapper):
     """Shows the words of another episode of the same task; all else is that of the real one.
 
@@ -47,7 +51,8 @@ class ShuffledText(gym.Wrapper):
         twin: another environment of the same task; closed together with `env`.
 
     Raises:
-        ValueError: no text is observed. In `reset`: `MOST_DRAWS` other episodes asked for the same.
+        ValueError: no text is observed.
+        SameWordsError: in `reset`, where `MOST_DRAWS` other episodes asked for the same.
     """
 
     def __init__(self, env: gym.Env, twin: gym.Env) -> None:
@@ -96,7 +101,7 @@ class ShuffledText(gym.Wrapper):
             if _asks_for_something_else(other, other_info, true, info):
                 return other
         said = "; ".join(map(repr, true.values()))
-        raise ValueError(
+        raise SameWordsError(
             f"{_name(self.env)}: {MOST_DRAWS} other episodes ask for what {said} asks for: a task "
             "that always says the same has no other text to show"
         )

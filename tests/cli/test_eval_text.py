@@ -87,6 +87,19 @@ def test_all_tasks_are_compared_on_request_only(run_json, tiny, tmp_path):
     assert ["controls" in row for row in rows] == [True, True, False]
 
 
+def test_a_task_that_always_says_the_same_is_scored_without(run_json, fails, tiny, tmp_path):
+    pytest.importorskip("minigrid")
+    task, agent = "gato_gym/BabyAI-GoToRedBallNoDists-pixels-v0", GatoAgent.from_pretrained(tiny)
+    folder = tmp_path / "agent"
+    GatoAgent(agent.model, {task: envs.task_spec(task)}, text=agent.text).save_pretrained(folder)
+    command = ("eval", "--checkpoint", folder, "--episodes", 1, "--controls")
+    found = run_json(*command, "--all")
+    assert found["skipped"] == {} and "controls" not in found["tasks"][0]
+    assert "200 other episodes ask for what 'go to the red ball' asks for" in fails(
+        *command, "--task", task
+    )
+
+
 def test_the_expert_is_always_right(run_json):
     found = run_json("eval", "--task", TALK, "--agent", "expert", "--episodes", 3)
     assert (found["accuracy"], found["exact"]) == (1.0, 1.0) and "controls" not in found
