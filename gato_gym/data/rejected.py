@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import google_crc32c
@@ -38,9 +38,8 @@ class RejectedAttempts:
                 checksum, body = int(line[:_CHECKSUM], 16), line[_CHECKSUM + 1 :]
                 if google_crc32c.value(body) != checksum:
                     raise ValueError("its checksum does not fit")
-                task, expert, seed, noise, burst, start, episode_return, success = json.loads(body)
-                key = task, expert, seed, noise, tuple(burst), start
-                self.seen[key] = float(episode_return), success
+                *key, episode_return, success = json.loads(body)
+                self.seen[_key(*key)] = float(episode_return), success
             except (ValueError, TypeError):
                 damaged += 1
         if damaged:
@@ -63,3 +62,16 @@ class RejectedAttempts:
             # One write at the end of the file: that of another collector does not come in between.
             with self.path.open("ab", buffering=0) as file:
                 file.write(b"".join(lines))
+
+
+def _key(
+    task: str,
+    expert: str,
+    seed: int,
+    noise: float,
+    burst: Sequence[int],
+    random_start: int,
+    max_steps: int = 0,  # which the lines of the versions before do not have
+) -> Key:
+    low, high = burst
+    return task, expert, seed, noise, (low, high), random_start, max_steps

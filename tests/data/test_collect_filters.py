@@ -1,5 +1,8 @@
 """What is kept of a collection, and what names its episodes: filters, noise and random starts."""
 
+import json
+
+import google_crc32c
 import numpy as np
 import pytest
 
@@ -7,7 +10,7 @@ from gato_gym.data.collect import collect_jobs
 from gato_gym.data.corpus import Corpus
 from gato_gym.data.executors import InProcess, ProcessPool
 from gato_gym.data.jobs import Job, Quality
-from gato_gym.data.rejected import NAME
+from gato_gym.data.rejected import NAME, RejectedAttempts
 from gato_gym.testing import TOY_TASK, ToyExpert, WatchedToys, make_toy
 
 # Of the toy task with its expert about three in four episodes.
@@ -55,6 +58,25 @@ def test_a_resumed_filter_plays_no_seed_twice_and_ends_alike(tmp_path):
     (again,) = run(tmp_path / "c", [filtered], episodes=8)
     assert (again.episodes, again.skipped, again.rejected) == (0, 8, report.rejected)
     assert seeds(tmp_path / "c") == seeds(tmp_path / "whole")
+
+
+def test_rejected_seeds_are_not_played_again(tmp_path, caplog):
+    for kind in ({}, {"noise": 0.4, "random_start": 2}, {"max_steps": 2}):
+        watched = WatchedToys(str(tmp_path / f"log{len(kind)}{'max_steps' in kind}"))
+        impossible = job(quality=Quality(min_return=1.0), make_env=watched, **kind)
+        for _ in range(2):
+            (report,) = run(tmp_path / "c", [impossible], episodes=2)
+            assert (report.episodes, report.rejected) == (0, 6)
+        assert sorted(seed for _, seed, _ in watched.lines()) == list(range(6)), kind
+    assert not caplog.records
+    # The versions before knew no most steps: their lines end with the random start.
+    journal = tmp_path / "c" / NAME
+    line = next(one for one in journal.read_text().splitlines() if "[1, 8], 0, 0," in one)
+    fields = json.loads(line[9:])
+    body = json.dumps(fields[:6] + fields[7:]).encode()
+    journal.write_bytes(b"%08x %s\n" % (google_crc32c.value(body), body))
+    ((key, _),) = RejectedAttempts(tmp_path / "c").seen.items()
+    assert key == job().key(fields[2])
 
 
 def test_attempts_are_bounded_and_the_rest_is_told(tmp_path):
