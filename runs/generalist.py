@@ -34,8 +34,9 @@ class Part:
 
     names   ids, patterns, or "domain:NAME": those of them that have an expert better than chance
     share   of the training tokens, in any unit; its tasks count alike
-    clean   episodes of each task, cut after `steps`
-    noisy   more of them, with random actions on a share `noise` of the steps in runs of `burst`
+    clean   episodes of each task, cut after `clean_steps`; 0 is the task's own end
+    noisy   more of them, cut after `noisy_steps`, with random actions on a share `noise` of the
+            steps in runs of `burst`
     toy     a task that stands for them where all is small
     """
 
