@@ -38,15 +38,18 @@ class ActionNumber:
 
     values         (V,) ascending: int64 from 0, or float32 centres of 1,024 bins in (-1, 1), which
                    is the whole range of the standardised action
-    probabilities  (V,) float64, sum 1; those of the later numbers given the likeliest earlier ones
+    probabilities  (V,) float64, sum 1; those of the later numbers given the chosen earlier ones
+    chosen         the value that `act` takes (`deterministic=True`): the likeliest one, of a
+                   continuous number where it is likeliest together with those nearby
     """
 
     values: np.ndarray
     probabilities: np.ndarray
+    chosen: Any
 
     @property
     def likeliest(self) -> Any:
-        """The value that is chosen (`deterministic=True`)."""
+        """The value with the highest probability."""
         return self.values[int(self.probabilities.argmax())]
 
     @property
@@ -272,11 +275,11 @@ def explain(role: Role, sequence: TokenSequence, look: Look) -> Explanation:
         visible = (positions >= starts[0]) & (positions < end)
         found[..., positions[visible] - starts[0]] = weights[..., visible]
     numbers = []
-    for (low, high), logits in zip(tokenizer.legal_ids, look.logits, strict=True):
+    for (low, high), logits, taken in zip(tokenizer.legal_ids, look.logits, look.ids, strict=True):
         values = np.arange(high - low)
         if role.spec.action.kind == "continuous":
             values = continuous.from_bins(values)
-        numbers.append(ActionNumber(values, _softmax(logits)))
+        numbers.append(ActionNumber(values, _softmax(logits), values[taken - low]))
     return Explanation(
         spec=role.spec,
         action=role.action(look.ids),

@@ -28,12 +28,13 @@ from gato_gym.agents.role import (
 )
 from gato_gym.agents.sampling import Sampler
 from gato_gym.agents.speech import Speech
+from gato_gym.models import choice
 from gato_gym.models.decode import Decoder
 from gato_gym.models.device import choose_device
 from gato_gym.models.gato import Gato
 from gato_gym.models.precision import check_precision, set_precision
 from gato_gym.models.processes import ByValue
-from gato_gym.models.stream import Choose, TokenStreams, greedy
+from gato_gym.models.stream import TokenStreams
 from gato_gym.tokenizers.text import TextTokenizer
 from gato_gym.tokenizers.timestep import TokenSequence
 from gato_gym.tokenizers.vocabulary import Vocabulary
@@ -103,7 +104,9 @@ class GatoAgent(
     @temperature.setter
     def temperature(self, value: float) -> None:
         if not 0 < value < float("inf"):
-            raise ValueError(f"temperature {value} must be positive; deterministic=True is greedy")
+            raise ValueError(
+                f"temperature {value} must be positive; deterministic=True draws nothing"
+            )
         self._temperature = value
 
     # Loading and saving
@@ -268,7 +271,8 @@ class GatoAgent(
 
         Args:
             obs: raw or tokenised observation of the task that `reset` was given.
-            deterministic: the most likely ids; else sampled from the model's distribution.
+            deterministic: what the model thinks likeliest (see `models.choice.deterministic`);
+                else sampled from its distribution.
 
         Raises:
             InvalidObservationError: a NaN, a wrong shape, a missing key.
@@ -370,8 +374,8 @@ class GatoAgent(
             return actions, state
         return (np.stack(actions) if batched else actions[0]), state  # type: ignore[arg-type]  # no row waits
 
-    def _choose(self, deterministic: bool) -> Choose:
-        return greedy if deterministic else Sampler(self._random, self._temperature)
+    def _choose(self, deterministic: bool) -> choice.Choose:
+        return choice.deterministic if deterministic else Sampler(self._random, self._temperature)
 
     def _role(self, env_or_task: Task, previous: Sequence[Role]) -> Role:
         spec = find_spec(env_or_task, self.specs)

@@ -8,7 +8,7 @@ from torch import Tensor
 
 
 class Sampler:
-    """Draws values by their probabilities; a `models.stream.Choose`.
+    """Draws values by their probabilities; a `models.choice.Choose`.
 
     Args:
         generator: of random numbers, on the CPU.
@@ -22,7 +22,7 @@ class Sampler:
     ) -> None:
         self.generator, self.temperature, self.top_p = generator, temperature, top_p
 
-    def __call__(self, logits: Tensor, rows: list[int]) -> np.ndarray:
+    def __call__(self, logits: Tensor, rows: list[int], ordered: bool = False) -> np.ndarray:
         """(G,) values for (G, n) logits."""
         # However low the temperature, the likeliest value stays finite.
         above = logits - logits.amax(-1, keepdim=True)

@@ -13,7 +13,8 @@ import torch
 from torch import Tensor
 
 from gato_gym.agents.sampling import Sampler
-from gato_gym.models.stream import Choose, TokenStreams, greedy
+from gato_gym.models.choice import Choose, deterministic
+from gato_gym.models.stream import TokenStreams
 from gato_gym.tokenizers.text import TextTokenizer
 from gato_gym.tokenizers.timestep import TokenSequence
 
@@ -70,7 +71,7 @@ class Manner:
     def chooser(self, generator: torch.Generator) -> Choose:
         """What picks tokens."""
         if not self.temperature:
-            return greedy
+            return deterministic
         return Sampler(generator, self.temperature, self.top_p)
 
 
@@ -166,8 +167,8 @@ def speak(
         assert tokenizer.text is not None and tokenizer.end is not None
         utterances.append(Utterance(tokenizer.text, tokenizer.end, manner))
 
-    def choose(logits: Tensor, rows: list[int]) -> np.ndarray:
-        values = pick(logits, rows)
+    def choose(logits: Tensor, rows: list[int], ordered: bool) -> np.ndarray:
+        values = pick(logits, rows, ordered)
         for place, row in enumerate(rows):
             if utterances[row].is_done:
                 values[place] = 0  # its end: the others need not wait for it

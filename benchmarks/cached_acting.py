@@ -35,7 +35,8 @@ from gato_gym.agents.gato import GatoAgent
 from gato_gym.cli.act_reference import Recompute
 from gato_gym.cli.act_workload import stack
 from gato_gym.cli.export import machine
-from gato_gym.models.stream import Choose, TokenStreams, greedy
+from gato_gym.models.choice import Choose, deterministic
+from gato_gym.models.stream import TokenStreams
 from gato_gym.tokenizers.timestep import StepTokenizer
 
 TASKS = ("CartPole-v1", "ALE/Boxing-v5", "gato_gym/BlockStacking-v0")
@@ -94,13 +95,13 @@ class Tap:
         """Note every decision meanwhile; only the last one is kept."""
         honest = TokenStreams.decide
 
-        def decide(streams: TokenStreams, sequences: Any, choose: Choose = greedy) -> Any:
+        def decide(streams: TokenStreams, sequences: Any, choose: Choose = deterministic) -> Any:
             self.logits = [[] for _ in sequences]
 
-            def note(logits: torch.Tensor, rows: list[int]) -> np.ndarray:
+            def note(logits: torch.Tensor, rows: list[int], ordered: bool) -> np.ndarray:
                 for row, values in zip(rows, logits.float().cpu(), strict=True):
                     self.logits[row].append(values.clone())
-                return choose(logits, rows)
+                return choose(logits, rows, ordered)
 
             self.ids = honest(streams, sequences, note)
             return self.ids
@@ -155,10 +156,11 @@ class Row:
         again.append(ids[:-1])
         expected = again.logits(len(ids)).float().cpu()
         again.append(ids[-1:])
+        ordered = self.tokenizer.spec.action.kind == "continuous"
         for number, (low, high) in enumerate(self.tokenizer.legal_ids):
             legal = expected[number, low:high]
             found.worst = max(found.worst, float((legal - logits[number]).abs().max()))
-            if int(legal.argmax()) + low != ids[number]:
+            if deterministic(legal[None], [0], ordered)[0] + low != ids[number]:
                 best, second = legal.topk(2).values.tolist()
                 found.different.append(
                     {

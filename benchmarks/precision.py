@@ -28,11 +28,12 @@ from gato_gym.cli.export import machine
 from gato_gym.cli.players import print_json, write_json
 from gato_gym.config import model_config
 from gato_gym.evaluation.scores import evaluate
+from gato_gym.models.choice import deterministic
 from gato_gym.models.decode import Decoder, Feed
 from gato_gym.models.device import choose_device
 from gato_gym.models.gato import Gato
 from gato_gym.models.precision import PRECISIONS, set_precision
-from gato_gym.models.stream import TokenStreams, greedy
+from gato_gym.models.stream import TokenStreams
 from gato_gym.tokenizers.timestep import StepTokenizer
 
 WARM_UP = 5
@@ -109,9 +110,13 @@ def agreement(task: str, agents: dict[str, GatoAgent], steps: int, seed: int) ->
             forced = iter(taken)
 
             def choose(
-                logits: torch.Tensor, rows: list[int], name: str = name, forced: Any = forced
+                logits: torch.Tensor,
+                rows: list[int],
+                ordered: bool,
+                name: str = name,
+                forced: Any = forced,
             ) -> np.ndarray:
-                own = greedy(logits, rows)
+                own = deterministic(logits, rows, ordered)
                 chosen[name].append(int(own[0]))
                 return own if name == "float32" else np.array([next(forced)])
 

@@ -158,7 +158,7 @@ def _of_vector(env: Any) -> TaskSpec:
 
 # Keyword arguments that change what is seen, not what is played for.
 _LOOKS = {
-    *("render_mode", "image_size", "observation", "previous_frame", "width", "height", "camera"),
+    *("render_mode", "image_size", "observation", "raw", "width", "height", "camera"),
     *("camera_id", "camera_name", "renderer", "palette"),
 }
 

@@ -17,7 +17,7 @@ class ScriptedMetaWorld:
     """Plays every `Meta-World/*` task with the policy that the package ships for it.
 
     The policies want all 39 numbers, so they read them from the environment; the corpus records
-    the 21 that a player sees. Their actions may leave [-1, 1] and are cut, as Meta-World does.
+    what a player sees. Their actions may leave [-1, 1] and are cut, as Meta-World does.
     """
 
     id = EXPERT

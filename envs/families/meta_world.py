@@ -20,22 +20,27 @@ HORIZON = 500
 # These cameras of the package hang upside down; their frames are turned by 180 degrees.
 UPSIDE_DOWN = frozenset({"corner", "corner2", "corner3"})
 
-# Of Meta-World's 39 numbers: the scene now, the scene one step before, the goal.
-_NOW, _BEFORE, _GOAL = slice(0, 18), slice(18, 36), slice(36, 39)
+# Of Meta-World's 39 numbers: the scene now (the hand's position, the gripper, twice an object's
+# position and quaternion), the scene one step before, the goal.
+_HAND, _GRIPPER, _GOAL = slice(0, 3), slice(3, 4), slice(36, 39)
+_OBJECTS = ((slice(4, 7), slice(7, 11)), (slice(11, 14), slice(14, 18)))
 
 
 class MetaWorld(gym.Env):
     """One of Meta-World's tasks, its goal observable.
 
-    Observation: the 18 numbers of the scene (hand's position (m), how far the gripper is open in
-    [0, 1], positions (m) and quaternions of up to two objects) and the goal's position (m).
+    Observation: the hand's position (m) and how far the gripper is open in [0, 1]; of each object
+    (one, or two) its place as seen from the hand (m) and its quaternion; the goal as seen from the
+    hand and from the first object (m). So 17 numbers, or 24. What counts is how far it is from one
+    thing to another. Companded numbers (section 2.1) tell that to less than a millimetre where it
+    is little, while a position half a metre from the origin is known to one centimetre.
     Action: the hand's displacement (3) and the gripper's effort, in [-1, 1]. Reward: Meta-World's
     own, in [0, 10]. `info["success"]` tells whether the task is done at this step.
 
     Args:
         task: Meta-World's name, e.g. "assembly-v3".
-        previous_frame: observe all 39 numbers, as Meta-World gives them: the 18 of the step before
-            lie between the scene and the goal. An agent with a memory does not need them.
+        raw: observe Meta-World's own 39 numbers: the scene in world coordinates with room for two
+            objects, the same one step before, the goal.
         render_mode: None or "rgb_array".
         width: of the frames, in pixels.
         height: of the frames, in pixels.
@@ -51,7 +56,7 @@ class MetaWorld(gym.Env):
         self,
         task: str,
         *,
-        previous_frame: bool = False,
+        raw: bool = False,
         render_mode: str | None = None,
         width: int = 480,
         height: int = 480,
@@ -67,17 +72,19 @@ class MetaWorld(gym.Env):
         self._size = (width, height)
         self._camera = camera_name
         self._frames: Any = None
-        self._parts = [_NOW, _BEFORE, _GOAL] if previous_frame else [_NOW, _GOAL]
+        self._raw = raw
         self.arm = _arm(ALL_V3_ENVIRONMENTS[task])
         self.full_observation = np.zeros(39)
         """All 39 numbers of the last observation, for Meta-World's scripted policies."""
+        self._objects = _OBJECTS[: len(self.arm._get_pos_objects()) // 3]
         space = self.arm.sawyer_observation_space
         low, high = space.low.copy(), space.high.copy()
         # Where a task's goals differ in two directions only, the third would be an empty interval.
         low[_GOAL], high[_GOAL] = -np.inf, np.inf
-        self.observation_space = gym.spaces.Box(
-            self._select(low), self._select(high), dtype=np.float64
-        )
+        if not raw:
+            away = np.full(7 * len(self._objects) + 6, np.inf)
+            low, high = np.append(low[:4], -away), np.append(high[:4], away)
+        self.observation_space = gym.spaces.Box(low, high, dtype=np.float64)
         self.action_space = gym.spaces.Box(-1.0, 1.0, (4,), np.float32)
 
     def reset(
@@ -121,7 +128,14 @@ class MetaWorld(gym.Env):
         self.arm.close()
 
     def _select(self, full: np.ndarray) -> np.ndarray:
-        return np.concatenate([full[part] for part in self._parts])
+        if self._raw:
+            return full.copy()
+        hand, goal = full[_HAND], full[_GOAL]
+        parts = [hand, full[_GRIPPER]]
+        for place, quaternion in self._objects:
+            parts += [full[place] - hand, full[quaternion]]
+        parts += [goal - hand, goal - full[self._objects[0][0]]]
+        return np.concatenate(parts)
 
 
 def full_observation(env: gym.Env) -> np.ndarray:

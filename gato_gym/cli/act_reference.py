@@ -19,6 +19,7 @@ import torch
 from torch import Tensor
 
 from gato_gym.models.cache import StepWindow
+from gato_gym.models.choice import deterministic
 from gato_gym.models.gato import Gato
 from gato_gym.tokenizers.image import acting_positions
 from gato_gym.tokenizers.timestep import ACTION_ROW, StepTokenizer, TokenSequence
@@ -77,14 +78,16 @@ class Recompute:
         self._steps[-1].actions += np.asarray(ids).tolist()
 
     def act(self, obs: Any) -> np.ndarray:
-        """The most likely (A,) ids of one action, each from a pass over the whole context.
+        """The (A,) ids of one action, each from a pass over the whole context.
 
         Raises:
             InvalidObservationError: see `StepTokenizer.observe`.
         """
         self.observe(self.tokenizer.observe(obs))
+        ordered = self.tokenizer.spec.action.kind == "continuous"
         for low, high in self.tokenizer.legal_ids:
-            self.append([int(self.logits()[0, low:high].argmax()) + int(low)])
+            legal = self.logits()[:, low:high]
+            self.append(deterministic(legal, [0], ordered) + low)
         return np.array(self._steps[-1].actions)
 
     @torch.inference_mode()

@@ -185,7 +185,7 @@ def _letters(name: str) -> str:
 def make_env(task: str) -> gymnasium.Env:
     """An environment of the suite; of Meta-World with all 39 numbers, as its other users see it."""
     if domain_of(task) == "meta_world":
-        return envs.make(task, previous_frame=True)
+        return envs.make(task, raw=True)
     return envs.make(task)
 
 

@@ -24,9 +24,10 @@ from gato_gym.cli.act_reference import Recompute
 from gato_gym.cli.act_workload import Batch, check, observe, open_task, stacks
 from gato_gym.cli.export import machine
 from gato_gym.envs.registry import domain_of
+from gato_gym.models.choice import deterministic
 from gato_gym.models.decode import Decoder
 from gato_gym.models.device import choose_device
-from gato_gym.models.stream import TokenStreams, greedy
+from gato_gym.models.stream import TokenStreams
 from gato_gym.tokenizers.timestep import StepTokenizer, TokenSequence
 
 if TYPE_CHECKING:
@@ -200,8 +201,10 @@ def decode_seconds(streams: TokenStreams, sequences: Sequence[TokenSequence]) ->
     for sequence in sequences[:DECODED_STEPS]:
         moments: list[float] = []
 
-        def choose(logits: torch.Tensor, rows: list[int], moments: list[float] = moments) -> Any:
-            chosen = greedy(logits, rows)
+        def choose(
+            logits: torch.Tensor, rows: list[int], ordered: bool, moments: list[float] = moments
+        ) -> Any:
+            chosen = deterministic(logits, rows, ordered)
             moments.append(time.perf_counter())
             return chosen
 

@@ -59,7 +59,7 @@ def _draw_values(canvas: Canvas, box: Box, number: ActionNumber, names: Sequence
     """One line per value in their order, or the likeliest ones where not all fit."""
     left, top, right, bottom = box
     count = min(len(names), max(1, int((bottom - top) // _ROW)))
-    chosen = int(number.likeliest)
+    chosen = int(number.chosen)
     shown = [int(value) for value, _ in number.top(count)]
     if count == len(names):
         shown.sort()
@@ -118,7 +118,7 @@ def _draw_continuous(canvas: Canvas, box: Box, numbers: Sequence[ActionNumber]) 
         y, floor = top + index * high, top + (index + 1) * high
         shares = number.histogram(BINS)
         heights = shares / shares.max()
-        value = float(number.likeliest)
+        value = float(number.chosen)
         place = start + (end - start) * (value + 1) / 2
         if curved:
             canvas.rectangle((start, floor - 4, end, floor - 3), charts.FAINT)

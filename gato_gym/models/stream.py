@@ -14,7 +14,7 @@ before it.
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Generator, Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, NamedTuple
 
@@ -24,6 +24,7 @@ from torch import Tensor
 
 from gato_gym.errors import NonFiniteError, UnsupportedSpaceError
 from gato_gym.models.cache import StepWindow
+from gato_gym.models.choice import Choose, deterministic
 from gato_gym.models.decode import Decoder
 from gato_gym.models.layout import NO_PATCHES, NO_PLACES, Feed
 from gato_gym.models.processes import ByValue
@@ -31,22 +32,12 @@ from gato_gym.tokenizers.image import acting_positions
 from gato_gym.tokenizers.timestep import ACTION_ROW, StepTokenizer, TokenSequence
 from gato_gym.tokenizers.vocabulary import PAD
 
-Choose = Callable[[Tensor, list[int]], np.ndarray]
-"""Of (G, n) logits of the legal values of G rows, and these rows: the (G,) chosen values, which
-count from the first legal id. Value 0 of a text is its end."""
-
-
-def greedy(logits: Tensor, rows: list[int]) -> np.ndarray:
-    """The most likely values."""
-    chosen: np.ndarray = logits.argmax(-1).cpu().numpy()
-    return chosen
-
 
 @dataclass(frozen=True)
 class Look:
     """What one row would do, and where its predictions look (of A action numbers).
 
-    ids         (A,) the most likely ids
+    ids         (A,) the ids that `choice.deterministic` takes
     logits      A times (n,) float32, of the legal ids
     attention   A times (L, H, N) float32, of the token that predicts it, for each block and head
     positions   A times (N,) int64, the position in the stream of each token that is looked at
@@ -128,7 +119,7 @@ class TokenStreams(ByValue):
         row.steps, row.prompt = 0, row.window.length
 
     def decide(
-        self, sequences: Sequence[TokenSequence | None], choose: Choose = greedy
+        self, sequences: Sequence[TokenSequence | None], choose: Choose = deterministic
     ) -> list[np.ndarray | None]:
         """Feed observations and decode an action for each, number by number (section 2.4).
 
@@ -157,7 +148,7 @@ class TokenStreams(ByValue):
         ]
 
     def deciding(
-        self, sequences: Sequence[TokenSequence | None], choose: Choose = greedy
+        self, sequences: Sequence[TokenSequence | None], choose: Choose = deterministic
     ) -> Generator[dict[int, int], None, None]:
         """`decide`, told number by number.
 
@@ -182,16 +173,16 @@ class TokenStreams(ByValue):
         return given
 
     def look(self, sequences: Sequence[TokenSequence]) -> list[Look]:
-        """What each row would do greedily, and where it looks; the streams stay as they are."""
+        """What each row would do, drawing nothing, and where it looks; the streams stay."""
         given = self._whole(sequences)
         rows, lengths = [row.copy() for row in self.rows], self.cache.lengths.copy()
         everyone = list(range(len(rows)))
         logits: list[list[np.ndarray]] = [[] for _ in rows]
 
-        def choose(of: Tensor, group: list[int]) -> np.ndarray:
+        def choose(of: Tensor, group: list[int], ordered: bool) -> np.ndarray:
             for row, values in zip(group, of.cpu().numpy(), strict=True):
                 logits[row].append(values)
-            return greedy(of, group)
+            return deterministic(of, group, ordered)
 
         ids: list[list[int]] = [[] for _ in rows]
         starts: list[tuple[int, ...]] = []
@@ -242,7 +233,9 @@ class TokenStreams(ByValue):
                 asked = self._asked(states, list(given) if at_once else rows, group, number)
                 logits = self.decoder.logits(asked, low, high)
                 self._check(logits, group, number)
-                values = choose(logits, group)
+                values = choose(
+                    logits, group, self.tokenizers[group[0]].spec.action.kind == "continuous"
+                )
                 for row, value in zip(group, values.tolist(), strict=True):
                     found[row] = value + low
                     self.rows[row].act([value + low], fed=at_once and number + 1 < numbers[row])

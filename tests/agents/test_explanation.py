@@ -168,7 +168,7 @@ class Naive:
             np.testing.assert_allclose(
                 seen.numbers[number].probabilities, powers / powers.sum(), atol=1e-5
             )
-            assert low + seen.numbers[number].probabilities.argmax() == chosen[number]
+            assert seen.numbers[number].values[chosen[number] - low] == seen.numbers[number].chosen
         expected = []
         for age, step in enumerate(self.steps[self.oldest :][::-1]):
             names = [*step["names"]]
@@ -264,7 +264,7 @@ def by_hand() -> Explanation:
     return Explanation(
         SPEC,
         2,
-        (ActionNumber(np.arange(4), np.array([0.125, 0.125, 0.5, 0.25])),),
+        (ActionNumber(np.arange(4), np.array([0.125, 0.125, 0.5, 0.25]), 2),),
         weights,
         Tokens(age, age == 1, kind, key, index, row, column),
     )
@@ -292,13 +292,13 @@ def test_maps_add_up_what_they_should(by_hand):
 
 def test_a_number_of_an_action_is_summed_up_rightly(by_hand):
     (number,) = by_hand.numbers
-    assert number.likeliest == 2 and number.mean == pytest.approx(0.125 + 1 + 0.75)
+    assert number.chosen == number.likeliest == 2 and number.mean == pytest.approx(0.125 + 1 + 0.75)
     assert number.entropy == pytest.approx((0.25 * 3 + 0.5 + 0.25 * 2) * math.log(2))
     assert number.top(3) == [(2, 0.5), (3, 0.25), (0, 0.125)]
     np.testing.assert_array_equal(number.histogram(2), [0.25, 0.75])
     np.testing.assert_array_equal(number.histogram(3), [0.125, 0.125, 0.75])
     assert "4 values, 2: 0.500" in repr(number)
-    certain = ActionNumber(np.arange(2), np.array([0.0, 1.0]))
+    certain = ActionNumber(np.arange(2), np.array([0.0, 1.0]), 1)
     assert (certain.entropy, certain.mean) == (0, 1)
     for bins in (0, 5):
         with pytest.raises(ValueError, match=rf"bins must be in 1\.\.4, got {bins}"):

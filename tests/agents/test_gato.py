@@ -20,8 +20,9 @@ from gato_gym.errors import (
     UnknownTaskError,
     UnsupportedSpaceError,
 )
+from gato_gym.models.choice import deterministic
 from gato_gym.models.gato import Gato
-from gato_gym.models.stream import TokenStreams, greedy
+from gato_gym.models.stream import TokenStreams
 from gato_gym.tokenizers.vocabulary import Vocabulary
 from gato_gym.types import Episode
 
@@ -211,9 +212,9 @@ def test_the_prompt_is_read_and_its_absence_too(agent, tmp_path):
         agent.reset("CartPole-v1", prompt=prompt)
         seen = []
 
-        def choose(logits, rows):
+        def choose(logits, rows, ordered):
             seen.append(logits)
-            return greedy(logits, rows)
+            return deterministic(logits, rows, ordered)
 
         role = agent._roles[0]
         streams = TokenStreams(agent.decoder, [role.tokenizer])

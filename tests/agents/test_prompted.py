@@ -8,7 +8,8 @@ from gato_gym.agents.demonstrations import OtherTask
 from gato_gym.agents.gato import GatoAgent
 from gato_gym.agents.prompted import WithoutPrompt, WithPrompt
 from gato_gym.errors import PromptError
-from gato_gym.models.stream import TokenStreams, greedy
+from gato_gym.models.choice import deterministic
+from gato_gym.models.stream import TokenStreams
 
 POLE, BOXING, BLOCKS = "CartPole-v1", "ALE/Boxing-v5", "gato_gym/BlockStacking-v0"
 SEEN = np.array([0.1, -0.2, 0.05, 0.3], np.float32)
@@ -27,9 +28,9 @@ def first_logits(agent, prompt):
     agent.reset(POLE, prompt=prompt)
     seen = []
 
-    def choose(logits, rows):
+    def choose(logits, rows, ordered):
         seen.append(logits)
-        return greedy(logits, rows)
+        return deterministic(logits, rows, ordered)
 
     role = agent._roles[0]
     streams = TokenStreams(agent.decoder, [role.tokenizer])

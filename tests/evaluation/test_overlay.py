@@ -64,7 +64,10 @@ def explanation(observations, action=ONE, steps=5, looks=(), pixels=None) -> Exp
     return Explanation(
         TaskSpec("test/Drawn-v0", "test", "test", tuple(observations), action),
         0,
-        tuple(ActionNumber(one, rng.dirichlet(np.full(len(one), 0.1))) for one in values),
+        tuple(
+            ActionNumber(one, shares := rng.dirichlet(np.full(len(one), 0.1)), one[shares.argmax()])
+            for one in values
+        ),
         weights,
         Tokens(age, age > 3, kind, key, index, none, none),
         seen | (pixels or {}),

@@ -18,6 +18,7 @@ from gato_gym.data.mixture import Mixture
 from gato_gym.data.windows import WindowSource
 from gato_gym.envs import task_spec
 from gato_gym.errors import TrainingError
+from gato_gym.models.choice import deterministic
 from gato_gym.models.decode import Decoder
 from gato_gym.models.gato import Gato
 from gato_gym.tokenizers.timestep import ACTION_ROW, StepTokenizer
@@ -258,7 +259,10 @@ def recomputed(model, tokenizer, sequences, actions):
     }
     found = logits(model, inputs)[0].unflatten(0, (len(sequences), -1))
     low, high = tokenizer.legal_ids[0]
-    return found[:, -1 - numbers : -1, low:high].argmax(-1).numpy() + low
+    legal = found[:, -1 - numbers : -1, low:high]
+    ordered = tokenizer.spec.action.kind == "continuous"
+    chosen = deterministic(legal.flatten(0, 1), [], ordered)
+    return chosen.reshape(-1, numbers) + low
 
 
 def test_one_pass_gives_the_numbers_that_a_full_recomputation_gives_one_by_one(agent):

@@ -55,7 +55,7 @@ class Twins:
             seen = [[], []]
             for streams, logits in zip(self.both, seen, strict=True):
 
-                def choose(found, rows, logits=logits):
+                def choose(found, rows, ordered, logits=logits):
                     logits.append(found.cpu())
                     return np.zeros(len(rows), int) + 500
 
@@ -125,7 +125,7 @@ def test_networks_do_not_share_what_was_prepared_over_a_cache(model, monkeypatch
     obs, seen = tokens.observe({"a": np.zeros(3)}), []
     streams = TokenStreams(Decoder(model, compile=True), [tokens])
 
-    def choose(logits, rows):
+    def choose(logits, rows, ordered):
         seen.append(logits)
         return np.zeros(1, int)
 

@@ -11,6 +11,7 @@ from gato_gym.config import model_config
 from gato_gym.errors import NonFiniteError
 from gato_gym.models import programs
 from gato_gym.models.cache import StepWindow
+from gato_gym.models.choice import deterministic
 from gato_gym.models.decode import Decoder
 from gato_gym.models.gato import Gato
 from gato_gym.models.stream import TokenStreams
@@ -99,7 +100,7 @@ class Checked:
         self.numbers = [0] * len(tokenizers)
         self.compared = 0
 
-    def __call__(self, logits: torch.Tensor, rows: list[int]) -> np.ndarray:
+    def __call__(self, logits: torch.Tensor, rows: list[int], ordered: bool) -> np.ndarray:
         chosen = self.rng.integers(0, logits.shape[1], len(rows))
         for row, found, value in zip(rows, logits, chosen, strict=True):
             legal = self.tokenizers[row].legal_ids
@@ -176,7 +177,7 @@ def test_a_shared_prompt_is_left_alone_by_the_rows_that_start_from_it(decoder):
     def first_logits(prompt: TokenStreams | None) -> torch.Tensor:
         streams, seen = TokenStreams(decoder, [tokens] * 2), []
 
-        def choose(logits, rows):
+        def choose(logits, rows, ordered):
             seen.append(logits)
             return np.array([100, 900])  # the rows part
 
@@ -202,10 +203,10 @@ def test_a_look_shows_the_prediction_and_its_attention_and_changes_nothing(decod
         looks = streams.look(sequences)
         seen = [[], []]
 
-        def choose(logits, rows, seen=seen):
+        def choose(logits, rows, ordered, seen=seen):
             for row, values in zip(rows, logits, strict=True):
                 seen[row].append(values)
-            return logits.argmax(-1).numpy()
+            return deterministic(logits, rows, ordered)
 
         decided = streams.decide(sequences, choose)
         for row, look in enumerate(looks):
@@ -309,7 +310,7 @@ def test_a_step_that_failed_half_way_is_not_gone_on_from(model):
     for obs in observations[:2]:
         whole.decide([None, obs])
 
-    def interrupt(logits, rows):
+    def interrupt(logits, rows, ordered):
         raise KeyboardInterrupt
 
     streams.decide([observations[0]] * 2)

@@ -108,7 +108,7 @@ class Batch:
         self.streams = [Stream(model, one) for one in tokenizers]
         self.lengths: list[int] = []
 
-    def __call__(self, logits: torch.Tensor, rows: list[int]) -> np.ndarray:
+    def __call__(self, logits: torch.Tensor, rows: list[int], ordered: bool) -> np.ndarray:
         chosen = self.rng.integers(1, logits.shape[1], len(rows))
         chosen[self.rng.random(len(rows)) < 0.12] = 0  # a text ends
         for row, found, value in zip(rows, logits, chosen.tolist(), strict=True):
@@ -180,7 +180,7 @@ def test_numbers_are_told_one_by_one(decoder):
     sequences = [observation(rng, one) for one in tokens]
     lengths, asked = [5, 3, 1], []
 
-    def choose(logits, rows):
+    def choose(logits, rows, ordered):
         asked.extend(rows)
         last = [asked.count(row) == lengths[row] for row in rows]
         return np.where(last, 0, 1 + np.array(rows))
@@ -199,7 +199,7 @@ def test_a_text_that_nobody_waited_for_is_not_gone_on_from(decoder):
     streams = TokenStreams(decoder, [TALK])
     expected = streams.decide([obs])[0]
     streams.restart(0)
-    told = streams.deciding([obs], lambda logits, rows: np.array([7]))
+    told = streams.deciding([obs], lambda logits, rows, ordered: np.array([7]))
     next(told)
     told.close()
     with pytest.raises(RuntimeError, match="failed half-way in row 0: start its episode again"):

@@ -52,17 +52,39 @@ def test_a_seed_gives_one_layout_and_one_episode(task):
     second.close()
 
 
-def test_the_goal_is_observed_and_the_frame_before_on_request():
-    env = make("Meta-World/reach-v3")
-    whole = make("Meta-World/reach-v3", previous_frame=True)
-    short, long = play(env, seed=1), play(whole, seed=1)
-    assert short.shape[1] == 21 and long.shape[1] == 39
-    assert np.array_equal(short, np.delete(long, np.s_[18:36], axis=1))
-    assert np.array_equal(long[1:, 18:36], long[:-1, :18])
-    assert np.array_equal(short[-1, 18:], env.unwrapped.arm._target_pos)
-    assert np.array_equal(full_observation(env), long[-1])
+# The stick has an object to move beside itself.
+@pytest.mark.parametrize(("task", "objects"), [("reach-v3", 1), ("stick-push-v3", 2)])
+def test_everything_is_seen_from_the_hand_and_as_meta_world_says_on_request(task, objects):
+    env, raw = make(f"Meta-World/{task}"), make(f"Meta-World/{task}", raw=True)
+    seen, world = play(env, seed=1), play(raw, seed=1)
+    assert seen.shape[1] == 10 + 7 * objects and world.shape[1] == 39
+    assert np.array_equal(world[1:, 18:36], world[:-1, :18])
+    assert np.array_equal(world[-1, 36:], env.unwrapped.arm._target_pos)
+    assert np.array_equal(full_observation(env), world[-1])
+    hand, goal = world[:, :3], world[:, 36:]
+    assert np.array_equal(seen[:, :4], world[:, :4])
+    for number in range(objects):
+        place, quaternion = 4 + 7 * number, 7 + 7 * number
+        assert np.array_equal(seen[:, place:quaternion], world[:, place:quaternion] - hand)
+        assert np.array_equal(
+            seen[:, quaternion : quaternion + 4], world[:, quaternion : quaternion + 4]
+        )
+    assert np.array_equal(seen[:, -6:-3], goal - hand)
+    assert np.array_equal(seen[:, -3:], goal - world[:, 4:7])
+    if objects == 1:
+        assert not world[:, 11:18].any()  # what is left out says nothing
     env.close()
-    whole.close()
+    raw.close()
+
+
+@pytest.mark.parametrize("task", FAMILY.ids())
+def test_what_is_left_out_of_an_observation_is_empty(task):
+    """Tasks know how many objects they have before their first episode."""
+    env = make(task)
+    env.reset(seed=0)
+    seen = full_observation(env)
+    assert env.observation_space.shape == (24 if seen[11:18].any() else 17,)
+    env.close()
 
 
 @pytest.mark.parametrize("task", ["reach-v3", "drawer-open-v3", "pick-place-v3"])
