@@ -104,9 +104,7 @@ class GatoAgent(
     @temperature.setter
     def temperature(self, value: float) -> None:
         if not 0 < value < float("inf"):
-            raise ValueError(
-                f"temperature {value} must be positive; deterministic=True draws nothing"
-            )
+            raise ValueError(f"temperature {value} must be positive: deterministic=True draws none")
         self._temperature = value
 
     # Loading and saving
@@ -126,7 +124,7 @@ class GatoAgent(
 
         Args:
             pretrained_model_name_or_path: a folder, a Hub id ("owner/name" or
-                "owner/name@revision"), or None for the bundled weights.
+                "owner/name@revision"), or None or "bundled" for the weights that come with it.
             revision: of the Hub repository: a branch, a tag or a commit's hash.
             device: where to run; None = cuda if there is one.
             precision: of the weights: "float32", "bfloat16" or "int8", see `models.precision`.
@@ -141,6 +139,8 @@ class GatoAgent(
             MissingExtraError: int8 without torchao.
         """
         source = pretrained_model_name_or_path
+        if str(source) == "bundled" and not Path("bundled").exists():
+            source = None
         where = choose_device(device)
         check_precision(precision)
         bundle = find_bundle(BUNDLED if source is None else source, revision, **hub)
@@ -271,8 +271,7 @@ class GatoAgent(
 
         Args:
             obs: raw or tokenised observation of the task that `reset` was given.
-            deterministic: what the model thinks likeliest (see `models.choice.deterministic`);
-                else sampled from its distribution.
+            deterministic: the likeliest values, of floats medians (`models.choice`); else drawn.
 
         Raises:
             InvalidObservationError: a NaN, a wrong shape, a missing key.

@@ -187,6 +187,11 @@ def _unknown(task: str) -> str:
     return f"unknown task {task!r}: {hint}"
 
 
+def is_pattern(name: str) -> bool:
+    """Whether a name means all tasks that match it, e.g. 'Meta-World/*'."""
+    return not {"*", "?", "["}.isdisjoint(name)
+
+
 def nearest(name: str, candidates: list[str], count: int = 3) -> list[str]:
     """The candidates most like `name`, best first; case and namespace may be forgotten."""
     wanted = difflib.SequenceMatcher(b=name.lower())

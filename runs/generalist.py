@@ -74,66 +74,53 @@ def _meant(spec: TaskSpec, name: str) -> bool:
 
 
 # Shares follow the number of tasks and how long an episode of tokens is: what is seen as pictures,
-# or moves an arm, needs most. Arms hold still once they are there, so their episodes are cut; of
-# Breakout an expert that has missed nothing for minutes plays on for ever.
+# or moves an arm, needs most. Arms hold still once they are there, so their episodes are cut. Where
+# a motion is smooth, the action before tells the next one better than what is seen does: there
+# noise is strong and lasts, so that it does not. Left out is what so few tokens do not teach:
+# walking, racing, mazes, and Breakout, of which an agent that misses nothing and hits nothing plays
+# for ever.
 PARTS = (
-    Part(("Meta-World/*",), 30, 4, 90, burst=(1, 5), noisy_steps=200, toy="Meta-World/reach-v3"),
-    Part(("gato_gym/BlockStacking-v0",), 3, 30, 600, 0.2, (2, 6)),
-    Part(("gato_gym/BlockStacking-Instructed-v0",), 3, 30, 600, 0.2, (2, 6)),
+    Part(("Meta-World/*",), 34, 6, 80, 0.25, (1, 5), noisy_steps=250, toy="Meta-World/reach-v3"),
+    Part(("gato_gym/BlockStacking-v0",), 4, 30, 600, 0.2, (2, 6)),
+    Part(("gato_gym/BlockStacking-Instructed-v0",), 4, 30, 600, 0.2, (2, 6)),
     Part(
-        ("gato_gym/BlockStacking-*[!s]-v0", "gato_gym/BlockStacking-Triplets-v0"),
-        *(11, 30, 270, 0.2, (2, 6)),
+        tuple(
+            f"gato_gym/BlockStacking-{which}-v0"
+            for which in ("Reach", "Lift", "StackThree", "Triplet[1-5]", "Triplets")
+        ),
+        *(10, 30, 270, 0.2, (2, 6)),
     ),
     Part(
         tuple(f"gato_gym/BlockStacking{which}-pixels-v0" for which in ("", "-Lift", "-Reach")),
-        *(4, 20, 230, 0.2, (2, 6)),
+        *(6, 20, 230, 0.2, (2, 6)),
     ),
     Part(
         ("domain:babyai_pixels",),
-        14,
-        100,
-        300,
-        0.15,
-        (1, 3),
+        *(10, 100, 300, 0.15, (1, 3)),
         toy="gato_gym/BabyAI-GoToObj-pixels-v0",
     ),
-    Part(("ALE/Boxing-v5",), 4.5, 20, 150, 0.3, (1, 8)),
+    Part(("ALE/Boxing-v5",), 5, 20, 150, 0.3, (1, 8)),
     Part(
-        tuple(
-            f"ALE/{game}-v5"
-            for game in ("Breakout", "CrazyClimber", "Freeway", "KungFuMaster", "Pong")
-        ),
-        *(5.5, 3, 25, 0.1, (1, 4), 4000, 3000),
+        tuple(f"ALE/{game}-v5" for game in ("CrazyClimber", "Freeway", "KungFuMaster", "Pong")),
+        *(4, 3, 25, 0.1, (1, 4), 4000, 3000),
     ),
-    Part(("text/captioning", "text/vqa"), 4, 2200),
+    Part(("text/captioning", "text/vqa"), 5, 2200),
     Part(("text/dialogue",), 2, 3000),
-    Part(("domain:mujoco",), 5, 5, 30, burst=(1, 3)),
-    Part(("Fetch*",), 2, 50, 300),
-    Part(("PointMaze*",), 2.5, 5, 30, burst=(1, 8)),
+    Part(("Reacher-v5", "Swimmer-v5", "Hopper-v5"), 3, 5, 60, 0.3, (1, 8)),
+    Part(("domain:dm_control", "domain:dm_control_random_small"), 7, 4, 40, 0.3, (1, 8)),
+    Part(("LunarLander*",), 3, 8, 150, 0.2, (1, 8)),
     Part(
         (
-            *("domain:dm_control", "domain:dm_control_random_small"),
-            *(
-                f"dm_control/{what}-random-large-v0"
-                for what in ("cartpole-*", "pendulum-*", "reacher-*")
-            ),
+            *("popgym-*OnlyCart[Pp]ole*", "popgym-RepeatFirst*", "popgym-RepeatPrevious[EM]*"),
+            *("popgym-MultiarmedBandit[EM]*", "popgym-HigherLower*"),
         ),
-        *(5, 4, 25),
+        *(5, 150, 300, 0.2, (1, 4)),
     ),
-    Part(("LunarLander*", "BipedalWalker-v3"), 2.5, 8, 80),
-    Part(("CarRacing-v3",), 1, 8, 24, burst=(1, 5)),
-    Part(
-        (
-            *("popgym-*Only*", "popgym-RepeatFirst*", "popgym-RepeatPrevious[EM]*"),
-            *("popgym-MultiarmedBandit*", "popgym-HigherLower*"),
-        ),
-        *(3.5, 150, 150, 0.1, (1, 3)),
-    ),
-    Part(("domain:classic",), 1.5, 20, 100, 0.2, toy="CartPole-v1"),
+    Part(("domain:classic",), 2, 20, 200, 0.3, (1, 6), toy="CartPole-v1"),
     Part(("domain:toy_text",), 0.6, 300),
 )
 
-TRAIN = ("--batch", "24", "--learning-rate", "2e-3", "--optimizer", "muon", "--compile", "on")
+TRAIN = ("--batch", "24", "--learning-rate", "1e-3", "--optimizer", "muon", "--compile", "on")
 TRAIN += (
     "--schedule",
     "wsd",

@@ -6,6 +6,7 @@ import pytest
 
 from gato_gym import GatoAgent, envs
 from gato_gym.agents.gato import BUNDLED
+from gato_gym.errors import CorruptCheckpointError
 from gato_gym.evaluation.rollout import rollout
 
 # Far below the scorecard's figures, far above what random play reaches: few episodes are played.
@@ -25,6 +26,15 @@ LIMIT_BYTES = 16 * 1024 * 1024
 @pytest.fixture(scope="module")
 def agent():
     return GatoAgent.from_pretrained()
+
+
+def test_it_has_a_name_unless_a_folder_has_it(agent, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    named = GatoAgent.from_pretrained("bundled")
+    assert (named.checkpoint, named.specs) == ("bundled", agent.specs)
+    (tmp_path / "bundled").mkdir()
+    with pytest.raises(CorruptCheckpointError, match="bundled"):
+        GatoAgent.from_pretrained("bundled")
 
 
 def test_one_checkpoint_knows_all_tasks(agent):

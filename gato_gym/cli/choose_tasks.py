@@ -6,11 +6,9 @@ import fnmatch
 from collections.abc import Callable, Iterable
 
 from gato_gym.data.sources.spec import is_data_task
-from gato_gym.envs.registry import named_by_data, nearest, tasks
+from gato_gym.envs.registry import is_pattern, named_by_data, nearest, tasks
 from gato_gym.errors import GatoGymError, UnknownTaskError
 from gato_gym.types import TaskSpec
-
-_WILD = frozenset("*?[")
 
 
 def choose_tasks(
@@ -30,7 +28,7 @@ def choose_tasks(
     chosen: list[str] = []
     here = tasks()
     for name in named:
-        if not _WILD & set(name):
+        if not is_pattern(name):
             chosen.append(name)
             continue
         matching = [spec for spec in here if fnmatch.fnmatchcase(spec.id, name)]
@@ -82,7 +80,7 @@ def named_of(named: Iterable[str], known: Iterable[str]) -> list[str]:
     """
     here, chosen = list(known), list[str]()
     for name in named:
-        matching = fnmatch.filter(here, name) if _WILD & set(name) else [name] * (name in here)
+        matching = fnmatch.filter(here, name) if is_pattern(name) else [name] * (name in here)
         if not matching:
             near = nearest(name.rstrip("*?"), here)
             hint = f"did you mean {', '.join(map(repr, near))}?" if near else ", ".join(here)

@@ -22,11 +22,11 @@ from gato_gym.data.filters import FILTERS, FilterName
 from gato_gym.data.identity import digest, split
 from gato_gym.data.manifest import EpisodeEntry
 from gato_gym.envs.gato_domains import GATO_DOMAINS
+from gato_gym.envs.registry import is_pattern
 from gato_gym.errors import UnknownTaskError
 
 DOMAIN = "domain:"
 """Prefix of a weight that is a whole domain's."""
-_WILD = frozenset("*?[")
 
 
 def paper_weights(domains: Iterable[str]) -> dict[str, float]:
@@ -79,7 +79,7 @@ def task_weights(
             raise ValueError(f"weight of {name} must be positive, got {weight}")
         if name in tasks:
             found[name] = weight
-        elif _WILD & set(name):
+        elif is_pattern(name):
             patterns.append(name)
         elif not name.startswith(DOMAIN):
             raise UnknownTaskError(f"no episodes of {_nearest(name, tasks)}")
