@@ -18,6 +18,7 @@ from gato_gym.cli.start import Start
 from gato_gym.cli.watch import Watch
 from gato_gym.config import TrainConfig
 from gato_gym.data.corpus import Corpus
+from gato_gym.data.forms import refuse_other_forms
 from gato_gym.data.mixture import Mixture
 from gato_gym.data.sources.spec import FAMILY, corpus_spec, is_data_task
 from gato_gym.data.windows import WindowSource
@@ -81,6 +82,7 @@ class TrainingRun:
         self.options, self.start, self.ranks = options, start, ranks
         self.specs = {task: spec_in(corpus, task) for task in mixture.shares}
         known = [task for task, spec in self.specs.items() if spec.family != FAMILY]
+        refuse_other_forms(corpus, self.specs.values())
         played = rollout_tasks(known, options.eval_tasks) if options.eval_every else []
         reads = start.asked or any(spec.has_text for spec in self.specs.values())
         shape, text = start.shape, start.text if reads else None

@@ -22,6 +22,7 @@ from tqdm import tqdm
 from gato_gym.agents.experts.noise import DEFAULT_BURST, check_noise
 from gato_gym.data.corpus import Corpus
 from gato_gym.data.executors import InProcess, ProcessPool
+from gato_gym.data.forms import refuse_other_forms
 from gato_gym.data.jobs import EVERYTHING, Executor, Job, Outcome, Quality, make_suite_env
 from gato_gym.data.rejected import RejectedAttempts
 from gato_gym.data.schedule import Failure, Known, Progress, Schedule
@@ -114,7 +115,8 @@ def collect(
         UnknownTaskError: there is no such expert, or it plays another task; nothing was written.
         ValueError: a number out of range; nothing was written.
         InvalidEpisodeError: an episode is not valid, e.g. a NaN observation; it is not written.
-        GatoGymError: the process that played died, or the filter leaves too few.
+        GatoGymError: the process that played died, the filter leaves too few, or the corpus has
+            episodes of the task that observe something else.
         OSError: the disk refuses; what was committed before stays.
         KeyboardInterrupt: after Ctrl-C, with a message that says what is safe.
     """
@@ -162,12 +164,15 @@ def collect_jobs(
         executor: where it is played; default in this process.
 
     Raises:
+        CorpusPathError: it has episodes of a task that observe something else than the task does.
         OSError: the disk refuses; what was committed before stays.
         KeyboardInterrupt: after Ctrl-C, with a message that says what is safe.
     """
     _check_counts(episodes, 1, episodes_per_shard, max_attempts)
     corpus = Corpus.create(out)
     corpus.remove_leftovers()
+    known = (registered(job.task) for job in jobs if job.make_env is make_suite_env)
+    refuse_other_forms(corpus, [spec for spec in known if spec is not None])
     journal = RejectedAttempts(corpus.path)
     tasks = progresses(jobs, corpus, journal, episodes, seed, max_attempts)
     schedule = Schedule(tasks, episodes_per_shard)

@@ -11,6 +11,7 @@ import torch
 
 from gato_gym.config import ModelConfig
 from gato_gym.data.corpus import Corpus
+from gato_gym.data.forms import refuse_other_forms
 from gato_gym.data.manifest import EpisodeEntry
 from gato_gym.data.mixture import Mixture, TaskEpisodes
 from gato_gym.data.windows import WindowSource
@@ -55,6 +56,7 @@ def few_shot_source(
 
     Raises:
         UnsupportedSpaceError: the task shows text, and the base has no text model.
+        CorpusPathError: the episodes observe something else than the task does.
         ValueError: a step does not fit the base's context.
     """
     if spec.has_text and base.text is None:
@@ -62,6 +64,7 @@ def few_shot_source(
             f"{spec.id} observes text, and this agent has no text model: start from an agent that "
             "was trained on a task with text"
         )
+    refuse_other_forms(corpus, [spec])
     mixture = Mixture(corpus, {spec.id: 1.0})
     mixture.tasks = [TaskEpisodes(spec.id, tuple(chosen))]
     config = base.model.config
