@@ -9,7 +9,7 @@ are compared with those of `act_reference.Recompute`, which computes everything 
 observations and a plain mask. A state depends on what earlier states saw, one context further back
 with each layer: as many contexts are recomputed as there are layers, which is exact.
 
-Exit code 1 where a legal logit differs by more than --tolerance, or any greedy action differs.
+Exit code 1 where a legal logit differs by more than --tolerance, or any chosen action differs.
 """
 
 from __future__ import annotations
@@ -288,7 +288,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(
             f"{total.steps} steps, {total.predictions} predictions, {total.slides} slides, "
             f"{total.ended} episodes ended and {total.cut} cut: logits at most {total.worst:.2e} "
-            f"apart, {result['equal_actions']:.2%} of the greedy actions equal"
+            f"apart, {result['equal_actions']:.2%} of the actions equal"
         )
     return 0 if same else 1
 

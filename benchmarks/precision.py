@@ -1,4 +1,4 @@
-"""What weights of fewer bits cost and save: bytes, time of a pass, greedy actions, returns.
+"""What weights of fewer bits cost and save: bytes, time of a pass, actions, returns.
 
     OMP_NUM_THREADS=1 python benchmarks/precision.py --out benchmarks/results/precision_cpu.json
 

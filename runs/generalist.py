@@ -80,7 +80,7 @@ def _meant(spec: TaskSpec, name: str) -> bool:
 # walking, racing, mazes, and Breakout, of which an agent that misses nothing and hits nothing plays
 # for ever.
 PARTS = (
-    Part(("Meta-World/*",), 34, 6, 80, 0.25, (1, 5), noisy_steps=250, toy="Meta-World/reach-v3"),
+    Part(("Meta-World/*",), 26, 6, 80, 0.25, (1, 5), noisy_steps=250, toy="Meta-World/reach-v3"),
     Part(("gato_gym/BlockStacking-v0",), 4, 30, 600, 0.2, (2, 6)),
     Part(("gato_gym/BlockStacking-Instructed-v0",), 4, 30, 600, 0.2, (2, 6)),
     Part(
@@ -107,16 +107,16 @@ PARTS = (
     Part(("text/captioning", "text/vqa"), 5, 2200),
     Part(("text/dialogue",), 2, 3000),
     Part(("Reacher-v5", "Swimmer-v5", "Hopper-v5"), 3, 5, 60, 0.3, (1, 8)),
-    Part(("domain:dm_control", "domain:dm_control_random_small"), 7, 4, 40, 0.3, (1, 8)),
-    Part(("LunarLander*",), 3, 8, 150, 0.2, (1, 8)),
+    Part(("domain:dm_control", "domain:dm_control_random_small"), 11, 4, 40, 0.3, (1, 8)),
+    Part(("LunarLander*",), 4, 8, 150, 0.2, (1, 8)),
     Part(
         (
             *("popgym-*OnlyCart[Pp]ole*", "popgym-RepeatFirst*", "popgym-RepeatPrevious[EM]*"),
             *("popgym-MultiarmedBandit[EM]*", "popgym-HigherLower*"),
         ),
-        *(5, 150, 300, 0.2, (1, 4)),
+        *(7, 150, 300, 0.2, (1, 4)),
     ),
-    Part(("domain:classic",), 2, 20, 200, 0.3, (1, 6), toy="CartPole-v1"),
+    Part(("domain:classic",), 3, 20, 200, 0.3, (1, 6), toy="CartPole-v1"),
     Part(("domain:toy_text",), 0.6, 300),
 )
 

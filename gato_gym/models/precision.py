@@ -6,7 +6,7 @@
     int8       the matrices of the blocks, one scale for each output (torchao, weights only); all
                else bfloat16. The id table, which is input and output, stays as it is
 
-Both round the weights, so greedy actions differ here and there: docs/precision.md counts how often.
+Both round the weights, so some chosen actions differ: docs/precision.md counts how often.
 A rounded model cannot be trained or saved; `check_savable` says so.
 """
 
