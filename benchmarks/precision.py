@@ -155,7 +155,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--tokens", type=int, default=22)
     parser.add_argument("--passes", type=int, default=200)
     parser.add_argument("--checkpoint", help="who plays; default is the bundled agent")
-    parser.add_argument("--task", action="append", help="default: all that the agent knows")
+    parser.add_argument("--task", action="append", help="default: all whose actions are numbers")
     parser.add_argument("--steps", type=int, default=500, help="compared, of each task; 0 = none")
     parser.add_argument("--episodes", type=int, default=20, help="of each task; 0 = none")
     parser.add_argument("--seed", type=int, default=7000)
@@ -183,7 +183,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         )
         for name in PRECISIONS
     }
-    for task in options.task or list(agents["float32"].specs):
+    known = agents["float32"].specs.items()
+    for task in options.task or [task for task, spec in known if not spec.speaks]:
         found = result["tasks"][task] = {}
         if options.steps:
             found["agreement"] = agreement(task, agents, options.steps, options.seed)
