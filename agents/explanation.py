@@ -40,7 +40,7 @@ class ActionNumber:
                    is the whole range of the standardised action
     probabilities  (V,) float64, sum 1; those of the later numbers given the chosen earlier ones
     chosen         the value that `act` takes (`deterministic=True`): the likeliest one, of a
-                   continuous number where it is likeliest together with those nearby
+                   continuous number the median (`models.choice`)
     """
 
     values: np.ndarray
