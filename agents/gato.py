@@ -15,7 +15,6 @@ import numpy as np
 import torch
 from huggingface_hub import CommitInfo, PyTorchModelHubMixin
 
-import gato_gym
 from gato_gym.agents.demonstrations import Demonstrations, OtherTask
 from gato_gym.agents.explanation import Explanation, explain
 from gato_gym.agents.role import (
@@ -39,10 +38,9 @@ from gato_gym.tokenizers.text import TextTokenizer
 from gato_gym.tokenizers.timestep import TokenSequence
 from gato_gym.tokenizers.vocabulary import Vocabulary
 from gato_gym.training.bundle import Bundle, find_bundle
+from gato_gym.training.bundled import NAME, means_bundled
 from gato_gym.training.publish import push_bundle, save_with_card
 from gato_gym.types import Episode, TaskSpec
-
-BUNDLED = Path(gato_gym.__file__).with_name("pretrained")
 
 Task = gym.Env | gym.vector.VectorEnv | str
 
@@ -139,18 +137,16 @@ class GatoAgent(
             MissingExtraError: int8 without torchao.
         """
         source = pretrained_model_name_or_path
-        if str(source) == "bundled" and not Path("bundled").exists():
-            source = None
         where = choose_device(device)
         check_precision(precision)
-        bundle = find_bundle(BUNDLED if source is None else source, revision, **hub)
+        bundle = find_bundle(source, revision, **hub)
         return cls(
             set_precision(bundle.model.to(where), precision),
             bundle.specs,
             bundle.prompts,
             bundle.text,
             bundle.documents,
-            name="bundled" if source is None else str(source),
+            name=NAME if means_bundled(source) else str(source),
             compile=compile,
         )
 

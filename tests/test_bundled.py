@@ -5,9 +5,9 @@ import json
 import pytest
 
 from gato_gym import GatoAgent, envs
-from gato_gym.agents.gato import BUNDLED
 from gato_gym.errors import CorruptCheckpointError
 from gato_gym.evaluation.rollout import rollout
+from gato_gym.training.bundled import BUNDLED
 
 # Far below the scorecard's figures, far above what random play reaches: few episodes are played.
 FLOORS = {

@@ -25,7 +25,6 @@ from gato_gym.models.precision import check_precision, set_precision
 if TYPE_CHECKING:
     from gato_gym.cli.bench import Options
 
-BUNDLED = "bundled"
 SHAPE = ("size", "layers", "width", "heads", "context")
 PAPER_CONTEXT = 1024
 EPISODE_CONTEXTS = 4
@@ -53,8 +52,9 @@ def open_task(options: Options) -> Iterator[tuple[GatoAgent, gym.Env]]:
     env = envs.make(task) if options.checkpoint is not None else make_env(task)
     try:
         if options.checkpoint is not None:
-            name = None if options.checkpoint == BUNDLED else options.checkpoint
-            agent = GatoAgent.from_pretrained(name, device=str(device), precision=options.precision)
+            agent = GatoAgent.from_pretrained(
+                options.checkpoint, device=str(device), precision=options.precision
+            )
         else:
             torch.manual_seed(0)
             model = set_precision(Gato(shape(options)).to(device), options.precision)

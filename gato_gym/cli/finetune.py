@@ -108,7 +108,6 @@ def run(options: Options) -> int:
     # Imported late: they bring torch.
     import torch
 
-    from gato_gym.agents.gato import BUNDLED
     from gato_gym.cli.finetune_card import begins, documents, summary, told
     from gato_gym.evaluation.few_shot import FewShotRun
     from gato_gym.training.bundle import find_bundle
@@ -118,7 +117,7 @@ def run(options: Options) -> int:
         check_peft()
     if options.threads is not None:
         torch.set_num_threads(options.threads)
-    base = find_bundle(options.checkpoint or BUNDLED)
+    base = find_bundle(options.checkpoint)
     corpus.check([envs.task_spec(options.task).id])  # a damaged corpus leaves no run behind
     try:
         tuning = FewShotRun(

@@ -159,13 +159,11 @@ def run(options: Options) -> int:
     if options.out.exists() and not options.out.is_dir():
         raise FileExistsError(f"{options.out} is a file: choose another --out")
     _refuse_foreign(export_to)  # now, not after hours of training
-    from gato_gym.agents.gato import BUNDLED
     from gato_gym.cli.start import Start
     from gato_gym.cli.train_run import TrainingRun
     from gato_gym.training.distributed import join
 
-    agent = str(BUNDLED) if options.start == "bundled" else options.start
-    start = Start.find(shape, agent, options.text_model, options.layers)
+    start = Start.find(shape, options.start, options.text_model, options.layers)
     ranks = join(options.device)
     try:
         # A damaged corpus leaves no run behind.

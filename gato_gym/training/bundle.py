@@ -32,6 +32,7 @@ from gato_gym.models.gato import Gato
 from gato_gym.models.precision import check_savable
 from gato_gym.tokenizers.text import TextTokenizer
 from gato_gym.training import hub
+from gato_gym.training.bundled import BUNDLED, means_bundled
 from gato_gym.training.checkpoint import MANIFEST, check_manifest, read_json, write_manifest
 from gato_gym.training.weights import read_config, read_model
 from gato_gym.types import Episode, TaskSpec
@@ -104,11 +105,12 @@ def save_bundle(bundle: Bundle, folder: str | Path) -> Path:
     return final
 
 
-def find_bundle(source: str | Path, revision: str | None = None, **options: Any) -> Bundle:
+def find_bundle(source: str | Path | None, revision: str | None = None, **options: Any) -> Bundle:
     """Load the agent of a folder, or of a Hub id where there is no such folder.
 
     Args:
-        source: folder, "owner/name" or "owner/name@revision".
+        source: folder, "owner/name" or "owner/name@revision"; None or "bundled" for the agent that
+            comes with the package.
         revision: of the Hub repository: a branch, a tag or a commit's hash.
         options: for the Hub, see `hub.OPTIONS`.
 
@@ -121,6 +123,7 @@ def find_bundle(source: str | Path, revision: str | None = None, **options: Any)
     unknown = sorted(options.keys() - hub.OPTIONS)
     if unknown:
         raise TypeError(f"no option {unknown[0]!r}: there are {', '.join(sorted(hub.OPTIONS))}")
+    source = BUNDLED if source is None or means_bundled(source) else source
     name, _, at = str(source).partition("@")
     looks_like_an_id = name.count("/") == 1 and not name.startswith((".", "/", "~"))
     if Path(source).exists() or not looks_like_an_id:

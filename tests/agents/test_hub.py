@@ -16,12 +16,13 @@ import torch
 from huggingface_hub import ModelCard, constants
 
 import gato_gym
-from gato_gym.agents.gato import BUNDLED, GatoAgent
+from gato_gym.agents.gato import GatoAgent
 from gato_gym.cli import main
 from gato_gym.config import model_config
 from gato_gym.envs import task_spec
 from gato_gym.errors import CorruptCheckpointError, HubError
 from gato_gym.models.gato import Gato
+from gato_gym.training.bundled import BUNDLED
 from gato_gym.types import Episode
 
 # What huggingface_hub 2.4 makes httpx2 say when it uploads a large file without Xet.

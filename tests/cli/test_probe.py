@@ -10,11 +10,12 @@ import torch
 from PIL import Image
 
 from gato_gym import envs
-from gato_gym.agents.gato import BUNDLED, GatoAgent
+from gato_gym.agents.gato import GatoAgent
 from gato_gym.cli import probe_prompts, probe_robustness
 from gato_gym.config import model_config
 from gato_gym.evaluation.scores import evaluate
 from gato_gym.models.gato import Gato
+from gato_gym.training.bundled import BUNDLED
 from gato_gym.types import Episode
 
 POLE, CAR = "CartPole-v1", "MountainCar-v0"

@@ -9,7 +9,7 @@ import pytest
 import torch
 from gymnasium import spaces
 
-from gato_gym.agents.gato import BUNDLED, GatoAgent
+from gato_gym.agents.gato import GatoAgent
 from gato_gym.cli import main
 from gato_gym.cli.plain_reference import PlainGato, plain_batch
 from gato_gym.config import ModelConfig, TrainConfig, model_config
@@ -25,6 +25,7 @@ from gato_gym.tokenizers.timestep import ACTION_ROW, StepTokenizer
 from gato_gym.tokenizers.vocabulary import Vocabulary
 from gato_gym.training.adapt import prepare_model
 from gato_gym.training.bundle import Bundle, load_bundle, save_bundle
+from gato_gym.training.bundled import BUNDLED
 from gato_gym.training.finetune import FineTuneConfig
 from gato_gym.training.step import to_device
 from gato_gym.training.trainer import Trainer

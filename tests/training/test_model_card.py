@@ -7,11 +7,11 @@ import pytest
 import torch
 from huggingface_hub import ModelCard
 
-from gato_gym.agents.gato import BUNDLED
 from gato_gym.config import model_config
 from gato_gym.models.gato import Gato
 from gato_gym.tokenizers.text import TextTokenizer
 from gato_gym.training.bundle import Bundle, load_bundle
+from gato_gym.training.bundled import BUNDLED
 from gato_gym.training.model_card import MARK, complete_card, metadata, model_card
 from gato_gym.training.publish import save_with_card
 from gato_gym.types import ActionSpec, Episode, ObservationSpec, TaskSpec

@@ -6,7 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from gato_gym.evaluation.report.source import BUNDLED, RunFolder
+from gato_gym.evaluation.report.source import RunFolder
+from gato_gym.training.bundled import BUNDLED
 
 
 @dataclass(frozen=True)

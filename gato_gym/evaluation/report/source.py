@@ -15,10 +15,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import gato_gym
 from gato_gym.evaluation.report.values import number, printable
+from gato_gym.training.bundled import BUNDLED, means_bundled
 
-BUNDLED = Path(gato_gym.__file__).with_name("pretrained")
 TRAIN, VALIDATION, ROLLOUTS = "train.jsonl", "validation.jsonl", "rollouts.jsonl"
 FINETUNE, CURVE, RESULT = "finetune.json", "curve.jsonl", "result.json"
 CONFIG, TASKS, CARD = "config.json", "tasks.json", "card.json"
@@ -58,9 +57,7 @@ class RunFolder:
     """
 
     def __init__(self, path: str | Path) -> None:
-        root = Path(path)
-        if str(path) == "bundled" and not root.exists():
-            root = BUNDLED
+        root = BUNDLED if means_bundled(path) else Path(path)
         if not root.exists():
             raise FileNotFoundError(
                 f"{path} does not exist: pass the --out folder of gato-gym train or finetune, or "
