@@ -1,9 +1,12 @@
 """What the bundled agent reaches, as tables for the README; written by tables.py."""
 
 import json
+import statistics
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
+
+from gato_gym import envs
 
 ROOT = Path(__file__).parents[1]
 RESULTS = ROOT / "benchmarks" / "results"
@@ -48,6 +51,42 @@ def domain_scores() -> list[str]:
             f"{row['iqm']:.2f} [{low:.2f}, {high:.2f}]",
         )
     return lines
+
+
+def beside() -> list[str]:
+    """Ours beside what was published of Gato and JAT: tasks, and means on the same ones."""
+    found = json.loads(SCORECARD.read_text())
+    theirs = found["published"]["headlines"]
+    lines = table(
+        ("domain", "at 50 % of the expert", "Gato", "JAT"),
+        ("mean on JAT's tasks of ours", "JAT's"),
+    )
+    for name, row in found["domains"].items():
+        gato, same = theirs["gato"]["domains"].get(name), row["published"].get("jat")
+        if gato or same:
+            lines += _beside(f"`{name}`", row, gato, None, same)
+    whole = found["overall"]
+    same = whole["published"].get("jat")
+    return lines + _beside("**all**", whole, theirs["gato"], theirs["jat"], same)
+
+
+def _beside(
+    name: str,
+    row: Mapping[str, Any],
+    gato: Mapping[str, Any] | None,
+    jat: Mapping[str, Any] | None,
+    same: Mapping[str, Any] | None,
+) -> list[str]:
+    means = [f"{same['ours']:.2f} ({same['count']})", f"{same['mean']:.2f}"] if same else ["", ""]
+    return cells(name, *map(_at_half, ({"tasks": row["count"]} | row, gato, jat)), *means)
+
+
+def _at_half(found: Mapping[str, Any] | None) -> str:
+    if found is None:
+        return ""
+    reached, tasks = found["above"]["50"], found["tasks"]
+    more = "over " if found.get("at_least") else ""
+    return f"{more}{reached} of {tasks} ({reached / tasks:.0%})"
 
 
 def scores(card: Card | None = None) -> list[str]:
@@ -101,17 +140,43 @@ def words(card: Card | None = None) -> list[str]:
     return lines
 
 
+def _instructed(card: Card) -> dict[str, tuple[float, float]]:
+    """Task -> success with its own instruction, and with another episode's."""
+    controls = {row["task"]: row.get("controls", {}).get("shuffled_text") for row in card}
+    return {
+        row["task"]: (row["success_rate"], controls[row["task"]]["success_rate"])
+        for row in card
+        if controls[row["task"]] is not None
+    }
+
+
 def instructions(card: Card | None = None) -> list[str]:
     """Success with the right instruction beside success with another episode's."""
     lines = table(("task", "right instruction", "another episode's", "ratio"))
-    for score in scorecard() if card is None else card:
-        other = score.get("controls", {}).get("shuffled_text")
-        if other is None:
-            continue
-        right, wrong = score["success_rate"], other["success_rate"]
-        ratio = f"{right / wrong:.1f}" if wrong else "" if not right else "none succeeds with it"
-        lines += cells(f"`{score['task']}`", f"{right:.0%}", f"{wrong:.0%}", ratio)
+    for task, both in _instructed(scorecard() if card is None else card).items():
+        lines += cells(f"`{task}`", *_compared(*both))
     return lines
+
+
+def domain_instructions() -> list[str]:
+    """The same, a mean for each domain."""
+    card = json.loads(SCORECARD.read_text())
+    found = _instructed(card["tasks"])
+    domains: dict[str, list[tuple[float, float]]] = {}
+    for task, both in found.items():
+        domains.setdefault(envs.task_spec(task).domain, []).append(both)
+    lines = table(
+        ("domain", "tasks with instructions", "right instruction", "another episode's", "ratio")
+    )
+    for domain, rows in sorted(domains.items()):
+        right, wrong = (statistics.fmean(part) for part in zip(*rows, strict=True))
+        lines += cells(f"`{domain}`", len(rows), *_compared(right, wrong))
+    return lines
+
+
+def _compared(right: float, wrong: float) -> tuple[str, str, str]:
+    ratio = f"{right / wrong:.1f}" if wrong else "" if not right else "none succeeds with it"
+    return f"{right:.0%}", f"{wrong:.0%}", ratio
 
 
 def _number(value: float | None, digits: int) -> str:

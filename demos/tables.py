@@ -14,7 +14,9 @@ from typing import Any
 from score_tables import (
     RESULTS,
     ROOT,
+    beside,
     cells,
+    domain_instructions,
     domain_scores,
     instructions,
     scorecard,
@@ -314,10 +316,11 @@ def scaling() -> list[str]:
     return lines
 
 
+INSTRUCTED = any("controls" in one for one in scorecard())
 TABLES: dict[str, dict[str, Callable[[], list[str]]]] = {
     "README.md": {"by-domain": domain_scores}
     | ({"words": words} if any("accuracy" in one for one in scorecard()) else {})
-    | ({"instructions": instructions} if any("controls" in one for one in scorecard()) else {}),
+    | ({"instructions": domain_instructions} if INSTRUCTED else {}),
     "docs/acting.md": {"bench-act": bench_act},
     "docs/embeddings.md": {"embeddings": embeddings, "embedded-tasks": embedded_tasks},
     "docs/evaluating.md": {"eval-batches": eval_batches},
@@ -328,7 +331,7 @@ TABLES: dict[str, dict[str, Callable[[], list[str]]]] = {
         "precision-actions": precision_actions,
     },
     "docs/probing.md": {"prompts": prompts, "robustness": perturbed},
-    "docs/scores.md": {"scores": scores},
+    "docs/scores.md": {"scores": scores, "instructions": instructions, "beside": beside},
     "docs/scaling.md": {"scaling": scaling},
     "docs/scaling_study.md": {"sizes": sizes},
     "docs/transfer.md": {"transfer": transfer, "transfer-costs": transfer_costs},
