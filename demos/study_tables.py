@@ -15,6 +15,23 @@ TRANSFER = ROOT / "docs" / "transfer" / "transfer.json"
 SCALING = ROOT / "docs" / "scaling" / "scaling.json"
 
 
+FIRST_RUN = ROOT / "docs" / "generalist" / "first_run.json"
+
+
+def first_run() -> list[str]:
+    """What the generalist's first run reached, by domain."""
+    found = json.loads(FIRST_RUN.read_text())
+    lines = table(
+        ("domain", "tasks", "at 50 % of the expert", "at 80 %"),
+        ("median", "interquartile mean"),
+    )
+    rows = {f"`{domain}`": row for domain, row in found["domains"].items()}
+    for name, row in (rows | {"**all**": found["overall"]}).items():
+        counts = (row[part] for part in ("count", "at_50", "at_80"))
+        lines += cells(name, *counts, *(f"{row[part]:.2f}" for part in ("median", "iqm")))
+    return lines
+
+
 def sizes() -> list[str]:
     """Score against tokens, as `gato-gym transfer scaling` found it."""
     return scaling_lines(json.loads(SCALING.read_text()))

@@ -27,6 +27,7 @@ from score_tables import (
 from study_tables import (
     embedded_tasks,
     embeddings,
+    first_run,
     perturbed,
     prompts,
     sizes,
@@ -325,6 +326,7 @@ TABLES: dict[str, dict[str, Callable[[], list[str]]]] = {
     "docs/embeddings.md": {"embeddings": embeddings, "embedded-tasks": embedded_tasks},
     "docs/evaluating.md": {"eval-batches": eval_batches},
     "docs/experts.md": {"learned": learned},
+    "docs/generalist.md": {"first-run": first_run},
     "docs/parallel_actions.md": {"parallel-actions": parallel_actions},
     "docs/precision.md": {
         "precision-speed": precision_speed,
