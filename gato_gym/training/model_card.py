@@ -7,6 +7,7 @@ command that trained it wrote, and scorecard.json, which `gato-gym eval --all --
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterable, Sequence
 
 from huggingface_hub import ModelCard, ModelCardData
@@ -201,12 +202,13 @@ def _words(rows: Sequence[Row]) -> list[str]:
 def _origin(card: Row) -> list[str]:
     """Data and training, as the command that wrote card.json tells them."""
     lines = []
+    losses = (card["curve"][-1] if card.get("curve") else {}).get("losses", {})
     if "data" in card:
         lines += [
             "## Data",
             "",
             *_table(
-                ["task", "share", "episodes", "steps", "tokens", "by"],
+                ["task", "share", "episodes", "steps", "tokens", "loss at the end", "by"],
                 (
                     [
                         f"`{task}`",
@@ -214,6 +216,7 @@ def _origin(card: Row) -> list[str]:
                         f"{data['episodes']:,}",
                         f"{data['steps']:,}",
                         f"{data['tokens']:,}",
+                        str(losses.get(task, "")),
                         "; ".join(map(_part, data["parts"])),
                     ]
                     for task, data in card["data"].items()
@@ -221,19 +224,16 @@ def _origin(card: Row) -> list[str]:
             ),
             "",
             "Noise is the share of steps on which a random action was executed; the target stays",
-            "the expert's own action.",
+            "the expert's own action. Losses are means per target, in nats.",
             "",
         ]
     if "curve" in card and "steps" in card:
-        losses = (card["curve"][-1] if card["curve"] else {}).get("losses", {})
-        told = ", ".join(f"{task} {loss}" for task, loss in losses.items())
         lines += [
             "## Training",
             "",
             f"{card['steps']:,} steps, {card['tokens']:,} tokens, "
-            f"{card['seconds'] / 60:.0f} minutes on {card['machine']}.",
+            f"{card['seconds'] / 60:.0f} minutes on {card['machine']}{_core_hours([card])}.",
             *_whole(card),
-            f"Loss per target at the end, in nats: {told or 'not logged'}.",
             "",
         ]
     tuned = card.get("finetune")
@@ -261,8 +261,18 @@ def _whole(card: Row) -> list[str]:
     tokens, seconds = (sum(one[name] for one in chain) for name in ("tokens", "seconds"))
     return [
         f"With the {len(chain) - 1} run{'s' * (len(chain) > 2)} that it goes on from: "
-        f"{tokens:,} tokens, {seconds / 3600:.1f} hours of training."
+        f"{tokens:,} tokens, {seconds / 3600:.1f} hours of training{_core_hours(chain)}."
     ]
+
+
+def _core_hours(chain: Sequence[Row]) -> str:
+    """The hours of all threads of runs, where each tells how many it had."""
+    threads = [re.search(r"(\d+) threads$", str(card.get("machine", ""))) for card in chain]
+    known = [int(found[1]) for found in threads if found]
+    if len(known) < len(chain):
+        return ""
+    seconds = sum(card["seconds"] * count for card, count in zip(chain, known, strict=True))
+    return f", {seconds / 3600:.1f} core-hours"
 
 
 def _prompts(bundle: Bundle) -> list[str]:

@@ -70,7 +70,8 @@ def test_people_read_what_the_files_say(bundled):
         "![It at play](replay.png)",
         f"| `ALE/Boxing-v5` | {boxing['episodes']} | {boxing['mean_return']:.1f} [{low:.1f}, "
         f"{high:.1f}] | -0.1 |",
-        f"| {pole['episodes']} | {pole['steps']:,} | {pole['tokens']:,} | sb3/CartPole-v1, noise 0",
+        f"| {pole['episodes']} | {pole['steps']:,} | {pole['tokens']:,} | "
+        f"{card['curve'][-1]['losses']['CartPole-v1']} | sb3/CartPole-v1, noise 0",
         f", seeds {pole['parts'][0]['seeds'][0]}",
         card["command"],
         card["note"],
@@ -79,6 +80,22 @@ def test_people_read_what_the_files_say(bundled):
         "The same weights speak",
     ):
         assert part in text, part
+
+
+def test_core_hours_are_of_the_whole_chain_and_told_where_known():
+    def card(seconds, machine, **more):
+        run = {"steps": 5, "tokens": 10, "seconds": seconds, "machine": machine, "curve": []}
+        return run | more
+
+    def told(first, second):
+        chain = card(3600, second, start={"card": card(1800, first)})
+        return model_card(bundle(spec("a/A-v0"), card_json=chain), "mine")
+
+    text = told("8 x Some CPU, 1 threads", "8 x Some CPU, 4 threads")
+    assert "60 minutes on 8 x Some CPU, 4 threads, 4.0 core-hours." in text
+    assert "20 tokens, 1.5 hours of training, 4.5 core-hours." in text
+    text = told("a GPU", "8 x Some CPU, 4 threads")
+    assert "4.0 core-hours" in text and "1.5 hours of training." in text
 
 
 def test_its_lines_of_code_run(bundled, tmp_path, monkeypatch):
