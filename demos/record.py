@@ -23,6 +23,7 @@ from pathlib import Path
 os.environ.setdefault("SDL_VIDEODRIVER", "dummy")
 os.environ.setdefault("PYGAME_HIDE_SUPPORT_PROMPT", "1")
 
+import gato_gym
 from gato_gym import GatoAgent
 from gato_gym.errors import GatoGymError, UnknownTaskError
 from gato_gym.evaluation.batched import TOGETHER
@@ -33,6 +34,15 @@ from gato_gym.evaluation.scores import Score, evaluate
 from gato_gym.evaluation.video import VideoObserver, contact_sheet
 
 STILLS = 6
+# Shown first of their domains: of dozens alike those that people know, or that show what is meant.
+FAMILIAR = frozenset(
+    {
+        *("ALE/Boxing-v5", "ALE/Freeway-v5", "CartPole-v1", "LunarLander-v3", "Reacher-v5"),
+        *("Meta-World/pick-place-v3", "Meta-World/door-open-v3", "dm_control/cheetah-run-v0"),
+        *("gato_gym/BlockStacking-v0", "gato_gym/BlockStacking-Instructed-v0"),
+        *("gato_gym/BabyAI-PickupDist-pixels-v0", "FrozenLake-v1"),
+    }
+)
 
 
 def slug(task: str) -> str:
@@ -41,7 +51,8 @@ def slug(task: str) -> str:
 
 
 def spread(domains: Mapping[str, str], most: int) -> list[str]:
-    """At most so many tasks (0: all), the domains in turn, in the order that the agent has them.
+    """At most so many tasks (0: all), the domains in turn and of each the familiar ones first, in
+    the order that the agent has them.
 
     Args:
         domains: task -> its domain.
@@ -52,9 +63,29 @@ def spread(domains: Mapping[str, str], most: int) -> list[str]:
     turns: dict[str, list[str]] = {}
     for task, domain in domains.items():
         turns.setdefault(domain, []).append(task)
+    for tasks in turns.values():
+        tasks.sort(key=lambda task: task not in FAMILIAR)
     rounds = itertools.zip_longest(*turns.values())
     chosen = [task for turn in rounds for task in turn if task is not None][:most]
     return [task for task in domains if task in chosen]
+
+
+def filmed(domains: Mapping[str, str]) -> dict[str, str]:
+    """The tasks that can be drawn; one of a domain stands for its others. It tells which cannot."""
+    first = {domain: task for task, domain in reversed(domains.items())}
+    shown = {domain: _can_be_drawn(task) for domain, task in first.items()}
+    for domain in (domain for domain, drawn in shown.items() if not drawn):
+        left_out = sum(other == domain for other in domains.values())
+        print(f"left out, nothing to film: {domain}, {left_out} tasks", flush=True)
+    return {task: domain for task, domain in domains.items() if shown[domain]}
+
+
+def _can_be_drawn(task: str) -> bool:
+    try:
+        gato_gym.make(task, render_mode="rgb_array").close()
+    except ValueError:
+        return False
+    return True
 
 
 def record(
@@ -129,7 +160,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         options.out.mkdir(parents=True, exist_ok=True)  # now, not after the first episode
         agent = GatoAgent.from_pretrained(options.checkpoint)
         domains = {task: spec.domain for task, spec in agent.specs.items()}
-        tasks = options.tasks or spread(domains, options.most)
+        tasks = options.tasks or spread(filmed(domains), options.most)
         for task in tasks:
             if task not in agent.specs:
                 near = difflib.get_close_matches(task, agent.specs, n=3, cutoff=0.0)

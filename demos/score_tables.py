@@ -50,7 +50,13 @@ def domain_scores() -> list[str]:
             f"{row['median']:.2f}",
             f"{row['iqm']:.2f} [{low:.2f}, {high:.2f}]",
         )
-    return lines
+    theirs = found["published"]["headlines"]
+    whole = {"tasks": found["overall"]["count"]} | found["overall"]
+    ours, gato, jat = map(_at_half, (whole, theirs["gato"], theirs["jat"]))
+    said = (
+        f"Half of the expert's score or more: {ours} tasks. Gato, of its own: {gato}. JAT: {jat}."
+    )
+    return [*lines, "", said]
 
 
 def beside() -> list[str]:

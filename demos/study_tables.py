@@ -4,7 +4,7 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-from score_tables import RESULTS, ROOT, cells, table
+from score_tables import RESULTS, ROOT, SCORECARD, cells, table
 
 from gato_gym.evaluation.prompting import table as prompts_table
 from gato_gym.evaluation.robustness import table as robustness_table
@@ -15,12 +15,12 @@ TRANSFER = ROOT / "docs" / "transfer" / "transfer.json"
 SCALING = ROOT / "docs" / "scaling" / "scaling.json"
 
 
-FIRST_RUN = ROOT / "docs" / "generalist" / "first_run.json"
+GENERALIST = ROOT / "docs" / "generalist"
 
 
 def first_run() -> list[str]:
     """What the generalist's first run reached, by domain."""
-    found = json.loads(FIRST_RUN.read_text())
+    found = json.loads((GENERALIST / "first_run.json").read_text())
     lines = table(
         ("domain", "tasks", "at 50 % of the expert", "at 80 %"),
         ("median", "interquartile mean"),
@@ -29,6 +29,33 @@ def first_run() -> list[str]:
     for name, row in (rows | {"**all**": found["overall"]}).items():
         counts = (row[part] for part in ("count", "at_50", "at_80"))
         lines += cells(name, *counts, *(f"{row[part]:.2f}" for part in ("median", "iqm")))
+    return lines
+
+
+def plateau() -> list[str]:
+    """The second run's weights before the learning rate fell, beside the bundled ones."""
+    early = json.loads((GENERALIST / "plateau.json").read_text())
+    late = json.loads(SCORECARD.read_text())
+    lines = table(
+        ("domain", "after 3,000 steps at 50 % of the expert", "at 80 %", "median"),
+        ("in the end at 50 %", "at 80 %", "median"),
+    )
+    rows = {
+        f"`{domain}`": (early["domains"][domain], row)
+        for domain, row in late["domains"].items()
+        if domain in early["domains"]
+    }
+    for name, (one, other) in (rows | {"**all**": (early["overall"], late["overall"])}).items():
+        above = other["above"]
+        lines += cells(
+            name,
+            f"{one['at_50']} of {one['count']}",
+            one["at_80"],
+            f"{one['median']:.2f}",
+            f"{above['50']} of {other['count']}",
+            above["80"],
+            f"{other['median']:.2f}",
+        )
     return lines
 
 

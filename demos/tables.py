@@ -29,6 +29,7 @@ from study_tables import (
     embeddings,
     first_run,
     perturbed,
+    plateau,
     prompts,
     sizes,
     transfer,
@@ -326,7 +327,7 @@ TABLES: dict[str, dict[str, Callable[[], list[str]]]] = {
     "docs/embeddings.md": {"embeddings": embeddings, "embedded-tasks": embedded_tasks},
     "docs/evaluating.md": {"eval-batches": eval_batches},
     "docs/experts.md": {"learned": learned},
-    "docs/generalist.md": {"first-run": first_run},
+    "docs/generalist.md": {"first-run": first_run, "plateau": plateau},
     "docs/parallel_actions.md": {"parallel-actions": parallel_actions},
     "docs/precision.md": {
         "precision-speed": precision_speed,

@@ -122,7 +122,7 @@ TRAIN += (
     "--log-every",
     "50",
 )
-STEPS = 10_500
+STEPS = 9_000
 TOY_TRAIN = ("--size", "tiny", "--batch", "2", "--log-every", "1")
 
 

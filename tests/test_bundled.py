@@ -15,12 +15,14 @@ FLOORS = {
     "ALE/Boxing-v5": (1, 25.0),
     "gato_gym/BlockStacking-v0": (3, 13),
     "gato_gym/BabyAI-PickupDist-pixels-v0": (8, 0.4),
+    "Meta-World/door-open-v3": (2, 2500.0),
+    "dm_control/cheetah-run-v0": (1, 200.0),
     # Five pictures, or three to six turns; one point each.
     "text/captioning": (6, 2.5),
     "text/vqa": (6, 2.5),
     "text/dialogue": (6, 1.2),
 }
-LIMIT_BYTES = 16 * 1024 * 1024
+LIMIT_BYTES = 24 * 1024 * 1024
 
 
 @pytest.fixture(scope="module")
@@ -39,7 +41,7 @@ def test_it_has_a_name_unless_a_folder_has_it(agent, tmp_path, monkeypatch):
 
 def test_one_checkpoint_knows_all_tasks(agent):
     assert set(agent.specs) <= {spec.id for spec in envs.tasks()}
-    assert len({spec.domain for spec in agent.specs.values()}) >= 5
+    assert len(agent.specs) >= 120 and len({spec.domain for spec in agent.specs.values()}) >= 7
     assert set(agent.prompts) == set(agent.specs)
     assert agent.checkpoint == "bundled"
     assert agent.text is not None

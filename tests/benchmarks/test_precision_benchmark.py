@@ -23,7 +23,7 @@ def test_figures(script, capsys, tmp_path):
     arguments = ["--size", "tiny", "--tokens", "10", "--passes", "3", "--device", "cpu"]
     arguments += [
         "--task",
-        "gato_gym/BlockStacking-v0",
+        "gato_gym/BlockStacking-Reach-v0",
         "--steps",
         "10",
         "--episodes",
@@ -39,7 +39,7 @@ def test_figures(script, capsys, tmp_path):
     assert sizes[1] == sizes[0] / 2 and sizes[2] < sizes[1]
     assert found["speed"]["float32"]["ratio"] == 1
     assert all(0 < speed["p50_ms"] <= speed["p99_ms"] for speed in found["speed"].values())
-    task = found["tasks"]["gato_gym/BlockStacking-v0"]
+    task = found["tasks"]["gato_gym/BlockStacking-Reach-v0"]
     for agreement in task["agreement"].values():
         assert 0.5 < agreement["equal_actions"] <= 1
         assert agreement["equal_actions"] <= agreement["equal_numbers"]

@@ -61,6 +61,20 @@ def test_of_many_tasks_it_plays_some_of_every_domain(demo):
     assert demo.spread(domains, 3) == ["a1", "b1", "c1"]
     assert demo.spread(domains, 4) == ["a1", "a2", "b1", "c1"]
     assert demo.spread(domains, 2) == ["a1", "b1"]
+    # The familiar ones of a domain go before the others.
+    many = {"ALE/Assault-v5": "a", "ALE/Boxing-v5": "a", "b1": "b"}
+    assert demo.spread(many, 2) == ["ALE/Boxing-v5", "b1"]
+
+
+def test_what_cannot_be_drawn_is_left_out_and_told(demo, capsys):
+    blind = ["popgym-RepeatFirstEasy-v0", "popgym-RepeatFirstHard-v0"]
+    domains = {"CartPole-v1": "classic", **dict.fromkeys(blind, "popgym"), "Acrobot-v1": "classic"}
+    assert list(demo.filmed(domains)) == ["CartPole-v1", "Acrobot-v1"]
+    assert capsys.readouterr().out == "left out, nothing to film: popgym, 2 tasks\n"
+
+
+def test_familiar_tasks_are_tasks(demo):
+    assert {spec.id for spec in envs.tasks(available=False)} >= demo.FAMILIAR
 
 
 def test_a_task_of_another_checkpoint(demo, checkpoint, tmp_path, capsys):
