@@ -42,24 +42,8 @@ def ratio_interval(sums: Sequence[float], counts: Sequence[int]) -> tuple[float,
         return bootstrap_interval(means.tolist())
     if means.min() == means.max():
         return float(means[0]), float(means[0])
-    return _of_sums(sums, counts)
-
-
-def share_interval(values: Sequence[float], bases: Sequence[float]) -> tuple[float, float]:
-    """95 % percentile bootstrap of mean(values) / mean(bases), of pairs that belong together.
-
-    Args:
-        values, bases: of each episode; bases clearly above 0 in the mean.
-    """
-    if min(values) == max(values) and min(bases) == max(bases):
-        return values[0] / bases[0], values[0] / bases[0]
-    return _of_sums(values, bases)
-
-
-def _of_sums(above: Sequence[float], below: Sequence[float]) -> tuple[float, float]:
-    """95 % percentile bootstrap of sum(above) / sum(below), of pairs."""
     interval = stats.bootstrap(
-        (np.asarray(above, np.float64), np.asarray(below, np.float64)),
+        (np.asarray(sums, np.float64), np.asarray(counts, np.float64)),
         lambda top, bottom, axis: top.sum(axis=axis) / bottom.sum(axis=axis),
         paired=True,
         vectorized=True,
@@ -69,3 +53,22 @@ def _of_sums(above: Sequence[float], below: Sequence[float]) -> tuple[float, flo
         rng=np.random.default_rng(0),
     ).confidence_interval
     return float(interval.low), float(interval.high)
+
+
+def share_interval(values: Sequence[float], bases: Sequence[float]) -> tuple[float, float]:
+    """95 % percentile bootstrap of mean(values) / mean(bases), of pairs that belong together.
+
+    Resamples whose bases are not above 0 in the mean have no share and are left out: where half of
+    a few episodes fail, some consist of failures only.
+
+    Args:
+        values, bases: of each episode; bases clearly above 0 in the mean.
+    """
+    if min(values) == max(values) and min(bases) == max(bases):
+        return values[0] / bases[0], values[0] / bases[0]
+    drawn = np.random.default_rng(0).integers(len(bases), size=(RESAMPLES, len(bases)))
+    above, below = (np.asarray(part, np.float64)[drawn].mean(axis=1) for part in (values, bases))
+    defined = below > 0
+    tails = 50 * (1 - CONFIDENCE)
+    low, high = np.percentile(above[defined] / below[defined], (tails, 100 - tails))
+    return float(low), float(high)

@@ -5,6 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from gato_gym.evaluation.intervals import bootstrap_interval
 from gato_gym.evaluation.pairs import FEWEST, LENGTHS, LengthRecorder, difference, share_kept
 from gato_gym.evaluation.rollout import EpisodeResult
 from gato_gym.evaluation.scores import Score
@@ -85,6 +86,15 @@ def test_a_share_needs_something_to_keep():
     assert share_kept(score([10, 10, 10]), score([60, 60, 60])) == (0.0, (0.0, 0.0))
     assert share_kept(base, score([5, 20, 60])) is None  # its interval reaches random play
     assert share_kept(base, score([60, 62, 64], random=None)) is None
+
+
+def test_a_base_of_which_some_fail_has_an_interval():
+    """Among resamples of eight such episodes are some of failures only."""
+    returns = [10, 10, 60, 60, 60, 60, 10, 60]
+    base = replace(score(returns), ci95=bootstrap_interval(returns))
+    share, (low, high) = share_kept(score([10, 10, 60, 60, 60, 60, 10, 10]), base)
+    assert share == pytest.approx(0.8)
+    assert 0.0 <= low < share < high == 1.0
 
 
 def test_other_episodes_are_not_compared():
