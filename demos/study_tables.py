@@ -77,7 +77,8 @@ def transfer_costs() -> list[str]:
 def prompts() -> list[str]:
     """The bundled agent with other prompts, as `gato-gym probe prompts` played it."""
     found = json.loads((RESULTS / "prompts.json").read_text())
-    return [*prompts_table.as_markdown(found["tasks"]), "", _told("prompts", found)]
+    tasks = " ".join(row["task"] for row in found["tasks"])
+    return [*prompts_table.as_markdown(found["tasks"]), "", _told(f"prompts {tasks}", found)]
 
 
 def perturbed() -> list[str]:
