@@ -1,6 +1,6 @@
 """What each choice behind the generalist gives: one change at a time, trained and played.
 
-    OMP_NUM_THREADS=2 python benchmarks/generalist_choices.py --work W
+    OMP_NUM_THREADS=1 python benchmarks/generalist_choices.py --work W
     python demos/tables.py
 
 Collects the same seven tasks three times, with no, weak and strong noise in what their experts do,
@@ -198,10 +198,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--work", type=Path, required=True, help="corpora and a file for each run")
     parser.add_argument("--choices", nargs="+", choices=CHOICES, default=list(CHOICES))
     parser.add_argument("--seeds", nargs="+", type=int, default=[0])
-    parser.add_argument("--collected", type=int, default=80, help="noisy episodes of each task")
-    parser.add_argument("--steps", type=int, default=400)
-    parser.add_argument("--batch", type=int, default=16)
-    parser.add_argument("--episodes", type=int, default=16, help="played, of each task")
+    parser.add_argument("--collected", type=int, default=60, help="noisy episodes of each task")
+    parser.add_argument("--steps", type=int, default=300)
+    parser.add_argument("--batch", type=int, default=12)
+    parser.add_argument("--episodes", type=int, default=10, help="played, of each task")
     parser.add_argument("--arithmetic", default="bfloat16", choices=("float32", "bfloat16"))
     parser.add_argument("--out", type=Path, default=RESULTS, help="file for the JSON")
     options = parser.parse_args(arguments)

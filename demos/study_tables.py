@@ -1,6 +1,7 @@
 """What the committed studies found, as tables for docs/; written by tables.py."""
 
 import json
+import statistics
 from collections.abc import Mapping
 from typing import Any
 
@@ -57,6 +58,40 @@ def plateau() -> list[str]:
             f"{other['median']:.2f}",
         )
     return lines
+
+
+def choices() -> list[str]:
+    """What each choice behind the generalist gives, by `benchmarks/generalist_choices.py`."""
+    found = json.loads((RESULTS / "generalist_choices.json").read_text())
+    lines = table(
+        ("of", "choice", "parameters", "arms", "BabyAI", "pole", "all", "all, minus the base's"),
+    )
+    rows = {row["choice"]: row for row in found["choices"]}
+    base = _mean(rows["base"])["all"]
+    for row in rows.values():
+        means = _mean(row)
+        lines += cells(
+            row["of"],
+            row["label"],
+            f"{row['seeds'][0]['parameters'] / 1e6:.1f} M",
+            *(f"{means[part]:.2f}" for part in ("arms", "babyai", "pole", "all")),
+            "" if row["of"] == "" else f"{means['all'] - base:+.2f}",
+        )
+    settings, seeds = found["settings"], sorted({run["seed"] for run in rows["base"]["seeds"]})
+    tokens = rows["base"]["seeds"][0]["tokens"]
+    return [
+        *lines,
+        "",
+        f"{tokens / 1e6:.1f} million tokens each, {settings['episodes']} episodes of each task, "
+        f"training seed {', '.join(map(str, seeds))}. On {found['machine']}: "
+        f"`{found['command']}`.",
+    ]
+
+
+def _mean(row: Mapping[str, Any]) -> dict[str, float]:
+    """Of the seeds of a choice."""
+    parts = row["seeds"][0]["groups"]
+    return {part: statistics.fmean(run["groups"][part] for run in row["seeds"]) for part in parts}
 
 
 def sizes() -> list[str]:

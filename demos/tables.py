@@ -25,6 +25,7 @@ from score_tables import (
     words,
 )
 from study_tables import (
+    choices,
     embedded_tasks,
     embeddings,
     first_run,
@@ -327,7 +328,7 @@ TABLES: dict[str, dict[str, Callable[[], list[str]]]] = {
     "docs/embeddings.md": {"embeddings": embeddings, "embedded-tasks": embedded_tasks},
     "docs/evaluating.md": {"eval-batches": eval_batches},
     "docs/experts.md": {"learned": learned},
-    "docs/generalist.md": {"first-run": first_run, "plateau": plateau},
+    "docs/generalist.md": {"first-run": first_run, "plateau": plateau, "choices": choices},
     "docs/parallel_actions.md": {"parallel-actions": parallel_actions},
     "docs/precision.md": {
         "precision-speed": precision_speed,
