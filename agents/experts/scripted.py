@@ -25,6 +25,7 @@ SCRIPTED = {
     "scripted/meta_world": ("meta_world", "ScriptedMetaWorld"),
     "scripted/point_maze": ("point_maze", "ScriptedPointMaze"),
     "scripted/popgym": ("memory_games.expert", "ScriptedPOPGym"),
+    "scripted/skier": ("skiing", "ScriptedSkier"),
     "scripted/stacker": ("stacker", "ScriptedStacker"),
 }
 
@@ -50,6 +51,7 @@ _SWING_UPS = tuple(
 
 # Task -> its expert, in families that no single expert plays.
 TASK_EXPERTS = {
+    "ALE/Skiing-v5": "scripted/skier",
     "CarRacing-v3": "analytic/car_racing",
     **{f"Fetch{task}-v4": "scripted/fetch" for task in ("PickAndPlace", "Push", "Reach", "Slide")},
     "LunarLander-v3": "analytic/classic",

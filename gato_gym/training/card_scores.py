@@ -18,6 +18,9 @@ NUMBERS = (
     *("accuracy", "exact", "perplexity"),
 )
 
+# Above so many tasks the Hub's table tells domains: hundreds of rows nobody reads.
+MANY_TASKS = 30
+
 
 def score_rows(bundle: Bundle) -> list[Row]:
     """The tasks of scorecard.json; none where there is no such document.
@@ -63,6 +66,61 @@ def document(bundle: Bundle, name: str) -> dict[str, Any]:
 
 def _refuse(constant: str) -> None:
     raise ValueError(f"{constant} is no number of JSON")
+
+
+def hub_results(bundle: Bundle) -> list[EvalResult]:
+    """What the Hub draws its table of results from: each task's, or of many each domain's.
+
+    Raises:
+        ValueError: see `score_rows` and `domain_rows`.
+    """
+    rows, domains = score_rows(bundle), domain_rows(bundle)
+    if domains and len(rows) > MANY_TASKS:
+        return [_domain_result(domain, summary) for domain, summary in domains.items()]
+    return [result for row in rows for result in eval_results(row, bundle.specs.get(row["task"]))]
+
+
+def domain_rows(bundle: Bundle) -> dict[str, Row]:
+    """Domain -> its summary in scorecard.json, at last "all"; none where one task was measured.
+
+    Raises:
+        ValueError: it is not one that `gato-gym eval --out` wrote.
+    """
+    told = document(bundle, SCORECARD)
+    domains, overall = told.get("domains") or {}, told.get("overall")
+    if not domains or overall is None:
+        return {}
+    found = {**domains, "all": overall} if isinstance(domains, dict) else {}
+    if not found or not all(_summarizes(summary) for summary in found.values()):
+        raise ValueError(f"{SCORECARD} is not one that gato-gym eval --out wrote: measure again")
+    return found
+
+
+def _summarizes(summary: Any) -> bool:
+    return (
+        isinstance(summary, dict)
+        and isinstance(summary.get("count"), int)
+        and isinstance(summary.get("iqm"), int | float)
+        and isinstance(summary.get("iqm_ci95"), list | None)
+        and len(summary.get("iqm_ci95") or [0, 0]) == 2
+        and isinstance(summary.get("above"), dict)
+        and {"50", "80"} <= summary["above"].keys()
+    )
+
+
+def _domain_result(domain: str, summary: Row) -> EvalResult:
+    kind = "reinforcement-learning"
+    how = {key: summary[key] for key in ("iqm_ci95", "count") if summary.get(key) is not None}
+    return EvalResult(
+        task_type=kind,
+        task_name=kind.replace("-", " "),
+        dataset_type=domain,
+        dataset_name=domain,
+        metric_type="expert_normalized_iqm",
+        metric_name="interquartile mean of the expert-normalised scores",
+        metric_value=round(summary["iqm"], 4),
+        metric_args=how,
+    )
 
 
 def eval_results(row: Row, spec: TaskSpec | None) -> Iterable[EvalResult]:

@@ -8,14 +8,21 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 from huggingface_hub import ModelCard, ModelCardData
 
 from gato_gym.tokenizers.timestep import StepTokenizer
 from gato_gym.tokenizers.vocabulary import Vocabulary
 from gato_gym.training.bundle import README, SCORECARD, Bundle
-from gato_gym.training.card_scores import Row, document, eval_results, kind_of_text, score_rows
+from gato_gym.training.card_scores import (
+    Row,
+    document,
+    domain_rows,
+    hub_results,
+    kind_of_text,
+    score_rows,
+)
 
 CARD = "card.json"
 PAPER = "https://arxiv.org/abs/2205.06175"
@@ -46,7 +53,7 @@ def model_card(bundle: Bundle, source: str, media: str | None = None) -> str:
         ) from error
     sections = [
         *_head(bundle, source, media),
-        *_scores(rows, source),
+        *_scores(rows, domain_rows(bundle), source),
         *origin,
         *prompts,
         *_limits(bundle, rows),
@@ -97,12 +104,7 @@ def metadata(bundle: Bundle, source: str) -> ModelCardData:
         pipeline_tag="reinforcement-learning",
         tags=[*TAGS, *domains],
         model_name=source.rpartition("/")[2],
-        eval_results=[
-            result
-            for row in score_rows(bundle)
-            for result in eval_results(row, bundle.specs.get(row["task"]))
-        ]
-        or None,
+        eval_results=hub_results(bundle) or None,
     )
 
 
@@ -145,16 +147,17 @@ def _speech(bundle: Bundle) -> list[str]:
     return [f"The same weights speak: {'; '.join(known)}.", ""] if known else []
 
 
-def _scores(rows: Sequence[Row], source: str) -> list[str]:
+def _scores(rows: Sequence[Row], domains: Mapping[str, Row], source: str) -> list[str]:
     if not rows:
         command = f"gato-gym eval --checkpoint {source} --all --out {SCORECARD}"
         return ["## Scores", "", f"Not measured yet: `{command}`.", ""]
     return [
         "## Scores",
         "",
-        "Mean return with its 95 % interval. Expert-normalised: 0 is random play, 1 the expert",
-        "that made the data.",
+        "Mean return with its 95 % interval. Expert-normalised: 0 is random play, 1 the expert that",
+        "made the data or, where there is one, the published one (`gato-gym tasks` tells which).",
         "",
+        *_domains(domains),
         *_table(
             ["task", "episodes", "return", "random", "expert", "expert-normalised", "success"],
             (
@@ -172,6 +175,27 @@ def _scores(rows: Sequence[Row], source: str) -> list[str]:
         ),
         "",
         *_words([row for row in rows if row.get("accuracy") is not None]),
+    ]
+
+
+def _domains(domains: Mapping[str, Row]) -> list[str]:
+    """What all tasks of a domain come to; left out where there is only one."""
+    if len(domains) < 3:
+        return []
+    return [
+        *_table(
+            ["domain", "tasks", "interquartile mean", "at half of the expert", "at 80 %"],
+            (
+                [
+                    f"**{domain}**" if domain == "all" else domain,
+                    str(told["count"]),
+                    _number(told["iqm"], ".2f") + _interval(told.get("iqm_ci95"), ".2f"),
+                    *(str(told["above"][share]) for share in ("50", "80")),
+                ]
+                for domain, told in domains.items()
+            ),
+        ),
+        "",
     ]
 
 

@@ -34,6 +34,7 @@ PLAYED = {
     "scripted/meta_world": "Meta-World/reach-v3",
     "scripted/point_maze": "PointMaze_UMaze-v3",
     "scripted/popgym": "popgym-CountRecallEasy-v0",
+    "scripted/skier": "ALE/Skiing-v5",
     "scripted/stacker": "gato_gym/BlockStacking-v0",
 }
 

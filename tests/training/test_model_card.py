@@ -12,6 +12,7 @@ from gato_gym.models.gato import Gato
 from gato_gym.tokenizers.text import TextTokenizer
 from gato_gym.training.bundle import Bundle, load_bundle
 from gato_gym.training.bundled import BUNDLED
+from gato_gym.training.card_scores import MANY_TASKS
 from gato_gym.training.model_card import MARK, complete_card, metadata, model_card
 from gato_gym.training.publish import save_with_card
 from gato_gym.types import ActionSpec, Episode, ObservationSpec, TaskSpec
@@ -43,9 +44,26 @@ def test_the_hub_reads_the_scorecard(bundled):
     assert (data.license, data.library_name) == ("apache-2.0", "gato-gym")
     assert data.pipeline_tag == "reinforcement-learning" and data.model_name == "gato"
     assert {"gymnasium", "atari", "classic", "manipulation"} <= set(data.tags)
-    rows = json.loads((BUNDLED / "scorecard.json").read_text())["tasks"]
+    told = json.loads((BUNDLED / "scorecard.json").read_text())
+    domains = {**told["domains"], "all": told["overall"]}
+    assert {one.dataset_name: one.metric_value for one in data.eval_results} == {
+        domain: pytest.approx(summary["iqm"], abs=1e-4) for domain, summary in domains.items()
+    }
+    everything = data.eval_results[-1]
+    assert everything.metric_type == "expert_normalized_iqm"
+    assert everything.metric_args == {
+        "iqm_ci95": told["overall"]["iqm_ci95"],
+        "count": len(told["tasks"]),
+    }
+
+
+def test_the_hub_reads_each_of_few_tasks(bundled):
+    told = json.loads((BUNDLED / "scorecard.json").read_text())
+    rows = [row for row in told["tasks"] if "accuracy" not in row][:MANY_TASKS]
+    few = bundle(*(bundled.specs[row["task"]] for row in rows), scorecard_json={"tasks": rows})
+    data = ModelCard(model_card(few, "me/gato")).data
     found = {(one.dataset_name, one.metric_type): one for one in data.eval_results}
-    for row in (row for row in rows if "accuracy" not in row):
+    for row in rows:
         reward = found[row["task"], "mean_reward"]
         assert reward.task_type == "reinforcement-learning"
         assert reward.metric_value == pytest.approx(row["mean_return"], abs=1e-4)
@@ -54,6 +72,14 @@ def test_the_hub_reads_the_scorecard(bundled):
         assert normalized.metric_value == pytest.approx(row["normalized"], abs=1e-4)
     successes = [row["task"] for row in rows if row["success_rate"] is not None]
     assert [t for t, metric in found if metric == "success_rate"] == successes
+
+
+def test_a_damaged_summary_of_domains_is_told(bundled):
+    told = json.loads((BUNDLED / "scorecard.json").read_text())
+    for domains in ([], {"atari": 1}, {"atari": {"count": 1, "iqm": "much", "above": {}}}):
+        broken = {**told, "domains": domains or [1]}
+        with pytest.raises(ValueError, match="measure again"):
+            model_card(bundle(spec("a"), scorecard_json=broken), "mine")
 
 
 def test_people_read_what_the_files_say(bundled):
@@ -73,6 +99,7 @@ def test_people_read_what_the_files_say(bundled):
         f"| {pole['episodes']} | {pole['steps']:,} | {pole['tokens']:,} | "
         f"{card['curve'][-1]['losses']['CartPole-v1']} | sb3/CartPole-v1, noise 0",
         f", seeds {pole['parts'][0]['seeds'][0]}",
+        f"| **all** | {len(rows)} | ",
         card["command"],
         card["note"],
         f"| `CartPole-v1` | 500 | 500.0 | sb3/CartPole-v1 | {shown['seed']} |",
