@@ -154,8 +154,8 @@ def _scores(rows: Sequence[Row], domains: Mapping[str, Row], source: str) -> lis
     return [
         "## Scores",
         "",
-        "Mean return with its 95 % interval. Expert-normalised: 0 is random play, 1 the expert that",
-        "made the data or, where there is one, the published one (`gato-gym tasks` tells which).",
+        "Mean return with its 95 % interval. Expert-normalised: 0 is random play, 1 the expert",
+        "that made the data, or a published one where there is one (`gato-gym tasks` tells which).",
         "",
         *_domains(domains),
         *_table(
