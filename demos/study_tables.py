@@ -34,48 +34,29 @@ def first_run() -> list[str]:
 
 
 def plateau() -> list[str]:
-    """The first part's weights before the learning rate fell, beside the second part's after."""
-    return _parts(
-        ("after 3,000 steps", _record("plateau.json")),
-        ("after the second part", _record("second_part.json")),
-    )
-
-
-def third_part() -> list[str]:
-    """The second part's weights beside the bundled ones, which went on from them."""
-    told = json.loads(SCORECARD.read_text())
-    late = {domain: _brief(row) for domain, row in (told["domains"]).items()}
-    return _parts(
-        ("after the second part", _record("second_part.json")),
-        ("after the third", late | {"all": _brief(told["overall"])}),
-    )
-
-
-def _record(name: str) -> dict[str, dict]:
-    told = json.loads((GENERALIST / name).read_text())
-    return told["domains"] | {"all": told["overall"]}
-
-
-def _brief(row: dict) -> dict:
-    above = row["above"]
-    return {"count": row["count"], "median": row["median"], "at_50": above["50"]} | {
-        "at_80": above["80"]
-    }
-
-
-def _parts(early: tuple[str, dict[str, dict]], late: tuple[str, dict[str, dict]]) -> list[str]:
-    """Domains, twice, with what share of the expert's score their tasks reach."""
-    (when, first), (then, second) = early, late
+    """The second run's weights before the learning rate fell, beside the bundled ones."""
+    early = json.loads((GENERALIST / "plateau.json").read_text())
+    late = json.loads(SCORECARD.read_text())
     lines = table(
-        ("domain", f"{when} at 50 % of the expert", "at 80 %", "median"),
-        (f"{then} at 50 %", "at 80 %", "median"),
+        ("domain", "after 3,000 steps at 50 % of the expert", "at 80 %", "median"),
+        ("in the end at 50 %", "at 80 %", "median"),
     )
-    for domain in (name for name in second if name in first):
-        told = [
-            (f"{row['at_50']} of {row['count']}", row["at_80"], f"{row['median']:.2f}")
-            for row in (first[domain], second[domain])
-        ]
-        lines += cells("**all**" if domain == "all" else f"`{domain}`", *told[0], *told[1])
+    rows = {
+        f"`{domain}`": (early["domains"][domain], row)
+        for domain, row in late["domains"].items()
+        if domain in early["domains"]
+    }
+    for name, (one, other) in (rows | {"**all**": (early["overall"], late["overall"])}).items():
+        above = other["above"]
+        lines += cells(
+            name,
+            f"{one['at_50']} of {one['count']}",
+            one["at_80"],
+            f"{one['median']:.2f}",
+            f"{above['50']} of {other['count']}",
+            above["80"],
+            f"{other['median']:.2f}",
+        )
     return lines
 
 

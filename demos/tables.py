@@ -33,7 +33,6 @@ from study_tables import (
     plateau,
     prompts,
     sizes,
-    third_part,
     transfer,
     transfer_costs,
 )
@@ -329,12 +328,7 @@ TABLES: dict[str, dict[str, Callable[[], list[str]]]] = {
     "docs/embeddings.md": {"embeddings": embeddings, "embedded-tasks": embedded_tasks},
     "docs/evaluating.md": {"eval-batches": eval_batches},
     "docs/experts.md": {"learned": learned},
-    "docs/generalist.md": {
-        "first-run": first_run,
-        "plateau": plateau,
-        "third-part": third_part,
-        "choices": choices,
-    },
+    "docs/generalist.md": {"first-run": first_run, "plateau": plateau, "choices": choices},
     "docs/parallel_actions.md": {"parallel-actions": parallel_actions},
     "docs/precision.md": {
         "precision-speed": precision_speed,
