@@ -1,7 +1,7 @@
 """The scripted skier of ALE's Skiing: it heads for the middle of the next gate.
 
-It reads the console's memory; a player sees the same on the screen. Addresses are those that the
-Atari Annotated RAM Interface (arXiv 1906.08226) names, and what they showed.
+It reads the console's memory; a player sees the same on the screen. The addresses were held against
+the screen: which byte changes as the skier turns and a gate comes nearer.
 """
 
 from __future__ import annotations
@@ -25,9 +25,9 @@ GATE = 2  # the kind; trees and moguls have others
 
 # In pixels. A thing's height grows as it comes nearer from below.
 PASSED = 141  # the height at which a gate is level with the skis
-MIDDLE = 16  # from a gate's left flag, less what lies between the skier's byte and his middle
+MIDDLE = 21 - 5  # of a gate from the x of its left flag, less that of the skier from his own x
 STEER, REACH = 8.0, 30.0  # headings per pixel aside and pixel ahead; the least that counts as ahead
-STEEPEST = 3.0  # headings off straight: further ones cost more speed than they gain aside
+STEEPEST = 3.0  # headings off straight; 5 are no faster
 
 
 class ScriptedSkier:

@@ -74,43 +74,60 @@ def hub_results(bundle: Bundle) -> list[EvalResult]:
     Raises:
         ValueError: see `score_rows` and `domain_rows`.
     """
-    rows, domains = score_rows(bundle), domain_rows(bundle)
-    if domains and len(rows) > MANY_TASKS:
+    domains = domain_rows(bundle)
+    if domains and len(score_rows(bundle)) > MANY_TASKS:
         return [_domain_result(domain, summary) for domain, summary in domains.items()]
-    return [result for row in rows for result in eval_results(row, bundle.specs.get(row["task"]))]
+    return task_results(bundle)
+
+
+def task_results(bundle: Bundle) -> list[EvalResult]:
+    """What the Hub reads of each task of scorecard.json.
+
+    Raises:
+        ValueError: see `score_rows`.
+    """
+    return [
+        result
+        for row in score_rows(bundle)
+        for result in eval_results(row, bundle.specs.get(row["task"]))
+    ]
 
 
 def domain_rows(bundle: Bundle) -> dict[str, Row]:
-    """Domain -> its summary in scorecard.json, at last "all"; none where one task was measured.
+    """Domain -> its summary in scorecard.json, at last "all": those with a normalised score; none
+    where a single task was measured.
 
     Raises:
         ValueError: it is not one that `gato-gym eval --out` wrote.
     """
     told = document(bundle, SCORECARD)
-    domains, overall = told.get("domains") or {}, told.get("overall")
-    if not domains or overall is None:
-        return {}
-    found = {**domains, "all": overall} if isinstance(domains, dict) else {}
-    if not found or not all(_summarizes(summary) for summary in found.values()):
+    domains, overall = told.get("domains", {}), told.get("overall", {"count": 0})
+    fits = isinstance(domains, dict) and all(map(_summarizes, [*domains.values(), overall]))
+    if not fits:
         raise ValueError(f"{SCORECARD} is not one that gato-gym eval --out wrote: measure again")
-    return found
+    if not overall["count"]:
+        return {}
+    scored = {domain: summary for domain, summary in domains.items() if summary["count"]}
+    return scored | {"all": overall}
 
 
 def _summarizes(summary: Any) -> bool:
-    return (
-        isinstance(summary, dict)
-        and isinstance(summary.get("count"), int)
-        and isinstance(summary.get("iqm"), int | float)
-        and isinstance(summary.get("iqm_ci95"), list | None)
-        and len(summary.get("iqm_ci95") or [0, 0]) == 2
-        and isinstance(summary.get("above"), dict)
-        and {"50", "80"} <= summary["above"].keys()
+    """Whether it is one of `aggregate_scores`; of no task (count 0) there is nothing to tell."""
+    if not isinstance(summary, dict) or not isinstance(summary.get("count"), int):
+        return False
+    bounds, above = summary.get("iqm_ci95"), summary.get("above")
+    return summary["count"] == 0 or (
+        isinstance(summary.get("iqm"), int | float)
+        and isinstance(bounds, list)
+        and len(bounds) == 2
+        and all(isinstance(bound, int | float) for bound in bounds)
+        and isinstance(above, dict)
+        and {"50", "80"} <= above.keys()
     )
 
 
 def _domain_result(domain: str, summary: Row) -> EvalResult:
     kind = "reinforcement-learning"
-    how = {key: summary[key] for key in ("iqm_ci95", "count") if summary.get(key) is not None}
     return EvalResult(
         task_type=kind,
         task_name=kind.replace("-", " "),
@@ -119,7 +136,7 @@ def _domain_result(domain: str, summary: Row) -> EvalResult:
         metric_type="expert_normalized_iqm",
         metric_name="interquartile mean of the expert-normalised scores",
         metric_value=round(summary["iqm"], 4),
-        metric_args=how,
+        metric_args={key: summary[key] for key in ("iqm_ci95", "count")},
     )
 
 

@@ -22,6 +22,7 @@ from gato_gym.training.card_scores import (
     hub_results,
     kind_of_text,
     score_rows,
+    task_results,
 )
 
 CARD = "card.json"
@@ -82,7 +83,11 @@ def complete_card(card: str, bundle: Bundle, source: str) -> str:
             f"the front matter of {README} is not YAML that the Hub reads: {error}"
         ) from error
     if ours.eval_results:
-        measured = {(one.dataset_type, one.metric_type) for one in ours.eval_results}
+        # Where ours tell domains, results of single tasks may be there from when they were few.
+        measured = {
+            (one.dataset_type, one.metric_type)
+            for one in [*ours.eval_results, *task_results(bundle)]
+        }
         others = [
             one
             for one in kept.data.get("eval_results", [])
@@ -189,7 +194,7 @@ def _domains(domains: Mapping[str, Row]) -> list[str]:
                 [
                     f"**{domain}**" if domain == "all" else domain,
                     str(told["count"]),
-                    _number(told["iqm"], ".2f") + _interval(told.get("iqm_ci95"), ".2f"),
+                    _number(told["iqm"], ".2f") + _interval(told["iqm_ci95"], ".2f"),
                     *(str(told["above"][share]) for share in ("50", "80")),
                 ]
                 for domain, told in domains.items()

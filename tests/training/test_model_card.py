@@ -8,6 +8,7 @@ import torch
 from huggingface_hub import ModelCard
 
 from gato_gym.config import model_config
+from gato_gym.evaluation.aggregate import aggregate_scores
 from gato_gym.models.gato import Gato
 from gato_gym.tokenizers.text import TextTokenizer
 from gato_gym.training.bundle import Bundle, load_bundle
@@ -76,10 +77,20 @@ def test_the_hub_reads_each_of_few_tasks(bundled):
 
 def test_a_damaged_summary_of_domains_is_told(bundled):
     told = json.loads((BUNDLED / "scorecard.json").read_text())
-    for domains in ([], {"atari": 1}, {"atari": {"count": 1, "iqm": "much", "above": {}}}):
-        broken = {**told, "domains": domains or [1]}
-        with pytest.raises(ValueError, match="measure again"):
-            model_card(bundle(spec("a"), scorecard_json=broken), "mine")
+    atari = told["domains"]["atari"]
+    for wrong in (1, {"count": 1}, atari | {"iqm": "much"}, atari | {"iqm_ci95": [0.1]}):
+        for broken in ({"domains": {"atari": wrong}}, {"overall": wrong}, {"domains": [wrong]}):
+            with pytest.raises(ValueError, match="measure again"):
+                model_card(bundle(spec("a"), scorecard_json=told | broken), "mine")
+
+
+def test_domains_without_a_normalised_score_are_not_told():
+    unscored = aggregate_scores([], {})["overall"]
+    told = {"tasks": [score("a/A-v0", 3.5)], "domains": {"mine": unscored}, "overall": unscored}
+    text = model_card(bundle(spec("a/A-v0"), scorecard_json=told), "mine")
+    assert "| `a/A-v0` | 50 | 3.5 |" in text and "| domain |" not in text
+    (found,) = ModelCard(text).data.eval_results
+    assert (found.dataset_name, found.metric_value) == ("a/A-v0", 3.5)
 
 
 def test_people_read_what_the_files_say(bundled):
@@ -278,6 +289,14 @@ def test_new_scores_replace_old_ones_of_the_same_task_only():
     card = complete_card(complete_card("# Mine\n", old, "me/gato"), new, "me/gato")
     found = {one.dataset_name: one.metric_value for one in ModelCard(card).data.eval_results}
     assert found == {"a": 9.0, "b": 2.0}
+
+
+def test_domains_replace_the_results_of_their_tasks(bundled):
+    task = next(iter(bundled.specs))
+    few = bundle(bundled.specs[task], scorecard_json={"tasks": [score(task, 1.0)]})
+    card = complete_card(complete_card("# Mine\n", few, "me/gato"), bundled, "me/gato")
+    found = {one.dataset_name for one in ModelCard(card).data.eval_results}
+    assert task not in found and {"atari", "all"} <= found
 
 
 def test_a_card_with_broken_metadata_is_an_error():
