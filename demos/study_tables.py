@@ -34,29 +34,49 @@ def first_run() -> list[str]:
 
 
 def plateau() -> list[str]:
-    """The second run's weights before the learning rate fell, beside the bundled ones."""
-    early = json.loads((GENERALIST / "plateau.json").read_text())
-    late = json.loads(SCORECARD.read_text())
-    lines = table(
-        ("domain", "after 3,000 steps at 50 % of the expert", "at 80 %", "median"),
-        ("in the end at 50 %", "at 80 %", "median"),
+    """The first part's weights before the learning rate fell, beside the second part's after."""
+    return _parts(
+        ("after 3,000 steps", _record("plateau.json")),
+        ("after the second part", _record("second_part.json")),
     )
-    rows = {
-        f"`{domain}`": (early["domains"][domain], row)
-        for domain, row in late["domains"].items()
-        if domain in early["domains"]
+
+
+def later_parts() -> list[str]:
+    """The weights after the second and the third part, and the bundled ones after the fourth."""
+    told = json.loads(SCORECARD.read_text())
+    late = {domain: _brief(row) for domain, row in told["domains"].items()}
+    return _parts(
+        ("after the second part", _record("second_part.json")),
+        ("after the third", _record("third_part.json")),
+        ("in the end", late | {"all": _brief(told["overall"])}),
+    )
+
+
+def _record(name: str) -> dict[str, dict]:
+    told = json.loads((GENERALIST / name).read_text())
+    return told["domains"] | {"all": told["overall"]}
+
+
+def _brief(row: dict) -> dict:
+    above = row["above"]
+    return {
+        "count": row["count"],
+        "median": row["median"],
+        "at_50": above["50"],
+        "at_80": above["80"],
     }
-    for name, (one, other) in (rows | {"**all**": (early["overall"], late["overall"])}).items():
-        above = other["above"]
-        lines += cells(
-            name,
-            f"{one['at_50']} of {one['count']}",
-            one["at_80"],
-            f"{one['median']:.2f}",
-            f"{above['50']} of {other['count']}",
-            above["80"],
-            f"{other['median']:.2f}",
-        )
+
+
+def _parts(*parts: tuple[str, dict[str, dict]]) -> list[str]:
+    """Each domain's tasks at half and at 80 % of the expert's score, after each of the parts."""
+    heads = [(f"{when} at 50 % of the expert", "at 80 %", "median") for when, _ in parts]
+    lines = table(("domain", *heads[0]), *heads[1:])
+    records = [record for _, record in parts]
+    for domain in (name for name in records[-1] if all(name in record for record in records)):
+        told = []
+        for row in (record[domain] for record in records):
+            told += [f"{row['at_50']} of {row['count']}", row["at_80"], f"{row['median']:.2f}"]
+        lines += cells("**all**" if domain == "all" else f"`{domain}`", *told)
     return lines
 
 

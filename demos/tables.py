@@ -29,6 +29,7 @@ from study_tables import (
     embedded_tasks,
     embeddings,
     first_run,
+    later_parts,
     perturbed,
     plateau,
     prompts,
@@ -328,7 +329,12 @@ TABLES: dict[str, dict[str, Callable[[], list[str]]]] = {
     "docs/embeddings.md": {"embeddings": embeddings, "embedded-tasks": embedded_tasks},
     "docs/evaluating.md": {"eval-batches": eval_batches},
     "docs/experts.md": {"learned": learned},
-    "docs/generalist.md": {"first-run": first_run, "plateau": plateau, "choices": choices},
+    "docs/generalist.md": {
+        "first-run": first_run,
+        "plateau": plateau,
+        "later-parts": later_parts,
+        "choices": choices,
+    },
     "docs/parallel_actions.md": {"parallel-actions": parallel_actions},
     "docs/precision.md": {
         "precision-speed": precision_speed,

@@ -73,6 +73,10 @@ def _meant(spec: TaskSpec, name: str) -> bool:
     return spec.domain == name.removeprefix("domain:") or fnmatch.fnmatchcase(spec.id, name)
 
 
+def _games(*names: str) -> tuple[str, ...]:
+    return tuple(f"ALE/{name}-v5" for name in names)
+
+
 # Shares follow the number of tasks and how long an episode of tokens is: what is seen as pictures,
 # or moves an arm, needs most. Arms hold still once they are there, so their episodes are cut. Where
 # a motion is smooth, the action before tells the next one better than what is seen does: there
@@ -80,33 +84,35 @@ def _meant(spec: TaskSpec, name: str) -> bool:
 # walking, racing, mazes, stacking from pictures or blocks of odd shapes, and Breakout, of which an
 # agent that misses nothing and hits nothing plays for ever.
 PARTS = (
-    Part(("Meta-World/*",), 32, 6, 80, 0.25, (1, 5), noisy_steps=250, toy="Meta-World/reach-v3"),
-    Part(("gato_gym/BlockStacking-v0",), 8, 30, 600, 0.2, (2, 6)),
-    Part(("gato_gym/BlockStacking-Instructed-v0",), 8, 30, 600, 0.2, (2, 6)),
-    Part(("gato_gym/BlockStacking-Reach-v0",), 0.7, 30, 270, 0.2, (2, 6)),
+    Part(("Meta-World/*",), 28, 6, 60, 0.15, (1, 5), noisy_steps=250, toy="Meta-World/reach-v3"),
+    Part(("gato_gym/BlockStacking-v0",), 12, 30, 700, 0.2, (2, 6)),
+    Part(("gato_gym/BlockStacking-Instructed-v0",), 12, 30, 600, 0.2, (2, 6)),
+    Part(("gato_gym/BlockStacking-Reach-v0",), 0.5, 30, 200, 0.2, (2, 6)),
     Part(("gato_gym/BlockStacking-Lift-v0",), 1.5, 30, 270, 0.2, (2, 6)),
     Part(
         ("domain:babyai_pixels",),
-        *(11, 100, 300, 0.15, (1, 3)),
+        *(10, 100, 300, 0.15, (1, 3)),
         toy="gato_gym/BabyAI-GoToObj-pixels-v0",
     ),
-    Part(("ALE/Boxing-v5",), 5, 20, 150, 0.3, (1, 8)),
-    Part(
-        tuple(f"ALE/{game}-v5" for game in ("CrazyClimber", "Freeway", "KungFuMaster", "Pong")),
-        *(4, 3, 25, 0.1, (1, 4), 4000, 3000),
-    ),
-    Part(("text/captioning", "text/vqa"), 4, 2200),
-    Part(("text/dialogue",), 2, 3000),
+    Part(_games("Boxing"), 3.5, 20, 150, 0.3, (1, 8)),
+    Part(_games("CrazyClimber", "Kangaroo", "Krull"), 7.5, 3, 100, 0.3, (1, 8), 4000, 3000),
+    Part(_games("Skiing"), 3.5, 10, 150, 0.3, (1, 24)),
+    Part(_games("Freeway", "KungFuMaster"), 2.8, 3, 25, 0.1, (1, 4), 4000, 3000),
+    Part(_games("Pong"), 1, 3, 25, 0.1, (1, 4), 4000, 3000),
+    Part(_games("Asterix", "UpNDown"), 1.2, 10, 60, 0.1, (1, 4)),
+    Part(("text/captioning", "text/vqa"), 3, 2200),
+    Part(("text/dialogue",), 1.5, 3000),
     Part(("Reacher-v5", "Swimmer-v5", "Hopper-v5"), 2.4, 5, 60, 0.3, (1, 8)),
     Part(("domain:dm_control", "domain:dm_control_random_small"), 9, 4, 40, 0.3, (1, 8)),
-    Part(("LunarLander*",), 4, 8, 150, 0.2, (1, 8)),
+    Part(("LunarLander*",), 2.5, 8, 150, 0.2, (1, 8)),
     Part(
         (
-            *("popgym-*OnlyCart[Pp]ole*", "popgym-RepeatFirst*", "popgym-RepeatPrevious[EM]*"),
+            *("popgym-*OnlyCart[Pp]ole*", "popgym-RepeatPrevious[EM]*"),
             *("popgym-MultiarmedBandit[EM]*", "popgym-HigherLower*"),
         ),
-        *(6, 150, 300, 0.2, (1, 4)),
+        *(5, 150, 300, 0.2, (1, 4)),
     ),
+    Part(("popgym-RepeatFirst*",), 3, 150, 150, 0.2, (1, 4)),
     Part(("domain:classic",), 2.5, 20, 200, 0.3, (1, 6), toy="CartPole-v1"),
     Part(("domain:toy_text",), 1, 300),
 )

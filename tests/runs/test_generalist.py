@@ -36,9 +36,9 @@ def test_at_toy_size_it_ends_with_a_scored_agent(tmp_path):
     scores = json.loads((tmp_path / "agent" / "scorecard.json").read_text())
     assert sorted(row["task"] for row in scores["tasks"]) == toys and not scores["skipped"]
     card = json.loads((tmp_path / "agent" / "card.json").read_text())
-    # 32, 11 and 2.5 of 45.5; two clean and two noisy episodes.
+    # 28, 10 and 2.5 of 40.5; two clean and two noisy episodes.
     shares = {task: data["share"] for task, data in card["data"].items()}
-    assert shares == {toys[0]: 0.0549, toys[1]: 0.7033, toys[2]: 0.2418}
+    assert shares == {toys[0]: 0.0617, toys[1]: 0.6914, toys[2]: 0.2469}
     for data in card["data"].values():
         assert [part["episodes"] for part in data["parts"]] == [2, 2]
         assert data["parts"][0]["noise"] == 0 < data["parts"][1]["noise"]
