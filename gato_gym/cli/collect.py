@@ -7,6 +7,7 @@ that fails does not stop the others: it is told at the end, and the exit code is
 examples:
     gato-gym collect CartPole-v1 --episodes 20 --noise 0.2 --out corpus
     gato-gym collect 'Meta-World/*' --domain babyai --episodes 100 --workers 8 --out corpus
+    gato-gym collect ALE/Skiing-v5 --learner runs/agent --episodes 50 --out corpus
     gato-gym collect --domain atari --episodes 50 --out corpus --dry-run
     gato-gym collect --domain atari --episodes 50 --out corpus --ray auto
     gato-gym collect Hopper-v5 --train-expert --episodes 0
@@ -29,7 +30,7 @@ from gato_gym.cli.choose_tasks import choose_tasks
 from gato_gym.cli.players import print_json
 from gato_gym.data.cluster import check_address, connected, import_ray
 from gato_gym.data.cluster_collect import RayExecutor
-from gato_gym.data.collect import TaskReport, check_expert, collect_jobs
+from gato_gym.data.collect import TaskReport, check_expert, check_learner, collect_jobs
 from gato_gym.data.corpus import Corpus
 from gato_gym.data.executors import InProcess, ProcessPool
 from gato_gym.data.folder import FORMAT_FILE
@@ -61,6 +62,8 @@ class Options:
     """Up to so many random actions before the expert takes over; its own are the targets."""
     max_steps: int = 0
     """Cut episodes there, e.g. where the arm only holds still from then on; 0 = the task's end."""
+    learner: str | None = None
+    """An agent's folder, a Hub id or "bundled": it plays, the expert's actions are the targets."""
     min_return: float | None = None
     """Keep only episodes with at least this return."""
     min_fraction: float | None = None
@@ -98,7 +101,8 @@ def run(options: Options) -> int:
     # All before the first episode, so that nothing is half done.
     if options.train_expert:
         return _train(tasks, options)
-    jobs = [_job(task, options.expert, options) for task in tasks]
+    learner = check_learner(options.learner)
+    jobs = [_job(task, options.expert, options, learner) for task in tasks]
     if options.dry_run:
         return _estimate(jobs, options)
     return _collect(jobs, [], options)
@@ -122,6 +126,11 @@ def _check(options: Options) -> None:
         raise ValueError(
             f"--burst takes the shortest and the longest, at least 1, got {options.burst}"
         )
+    if options.learner is not None and (options.noise or options.random_start):
+        raise ValueError(
+            "--learner plays every step itself: leave --noise and --random-start out, or collect "
+            "those episodes with a command of their own"
+        )
     attempts = options.max_attempts
     if attempts is not None and attempts < options.episodes:
         raise ValueError(f"--max-attempts {attempts} is below --episodes {options.episodes}")
@@ -130,7 +139,11 @@ def _check(options: Options) -> None:
         hint = ", or --episodes 0 to train only" if options.train_expert else ""
         raise ValueError(f"--out is missing: the folder of the corpus, e.g. --out corpus{hint}")
     if options.train_expert:
-        for name, given in (("expert", options.expert), ("dry-run", options.dry_run)):
+        for name, given in (
+            ("expert", options.expert),
+            ("dry-run", options.dry_run),
+            ("learner", options.learner),
+        ):
             if given:
                 raise ValueError(f"--train-expert makes the expert: leave --{name} out")
     elif options.train_steps is not None:
@@ -157,7 +170,9 @@ def _what(options: Options) -> str:
     return "has settings for training" if options.train_expert else "has an expert"
 
 
-def _job(task: str, expert: str | None, options: Options) -> Job:
+def _job(
+    task: str, expert: str | None, options: Options, learner: tuple[Any, str] = (None, "")
+) -> Job:
     agent, name = check_expert(task, expert)
     return Job(
         task=task,
@@ -168,6 +183,8 @@ def _job(task: str, expert: str | None, options: Options) -> Job:
         random_start=options.random_start,
         max_steps=options.max_steps,
         quality=_quality(task, options),
+        learner=learner[0],
+        learner_name=learner[1],
     )
 
 
@@ -271,6 +288,7 @@ def _row(report: TaskReport, job: Job) -> dict[str, Any]:
         "noise": job.noise,
         "random_start": job.random_start,
         "max_steps": job.max_steps,
+        "learner": job.learner_name or None,
         "error": failure and {"seed": failure.seed, "message": failure.message},
     }
 

@@ -36,7 +36,7 @@ def choose_prompts(corpus: Corpus, tasks: Iterable[str]) -> dict[str, Episode]:
     lowest seed. A task without a noise-free episode gets none."""
     prompts = {}
     for task in tasks:
-        clean = [entry for entry in corpus.episodes(task) if entry.noise == 0]
+        clean = [entry for entry in corpus.episodes(task) if entry.is_clean]
         if clean:
             prompts[task] = corpus.read(
                 min(clean, key=lambda entry: (-entry.episode_return, entry.steps, entry.seed))

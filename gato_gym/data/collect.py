@@ -1,9 +1,9 @@
 """Collect expert episodes into a corpus: many tasks and processes at once, so that a crash costs
 little.
 
-An episode is a function of (task, expert, seed, noise, burst, random start), and the result of a
-call one of its arguments. So running the same call again makes exactly what is missing. How the
-parts fit together: `gato_gym.data.jobs`.
+An episode is a function of (task, expert, seed, noise, burst, random start, most steps, learner),
+and the result of a call one of its arguments. So running the same call again makes exactly what is
+missing. How the parts fit together: `gato_gym.data.jobs`.
 """
 
 from __future__ import annotations
@@ -79,6 +79,7 @@ def collect(
     burst: tuple[int, int] = DEFAULT_BURST,
     random_start: int = 0,
     max_steps: int = 0,
+    learner: Agent | str | os.PathLike[str] | None = None,
     quality: Quality = EVERYTHING,
     max_attempts: int | None = None,
     episodes_per_shard: int | None = None,
@@ -102,6 +103,9 @@ def collect(
         burst: smallest and largest length of a run of random actions.
         random_start: up to so many random actions before the expert takes over.
         max_steps: an episode is truncated there; 0 leaves it to the task.
+        learner: plays in the expert's place, whose actions stay the targets, see `LedExpert`: an
+            agent, or what `GatoAgent.from_pretrained` takes. In the corpus it is named by its
+            weights' fingerprint, another agent by its `id` or class.
         quality: which episodes are kept; the others are not written.
         max_attempts: seeds tried at most, if there is a filter; default is three per episode.
         episodes_per_shard: commit after so many episodes per worker; a crash loses at most as many.
@@ -113,7 +117,7 @@ def collect(
 
     Raises:
         UnknownTaskError: there is no such expert, or it plays another task; nothing was written.
-        ValueError: a number out of range; nothing was written.
+        ValueError: a number out of range, or a learner with noise; nothing was written.
         InvalidEpisodeError: an episode is not valid, e.g. a NaN observation; it is not written.
         GatoGymError: the process that played died, the filter leaves too few, or the corpus has
             episodes of the task that observe something else.
@@ -125,7 +129,11 @@ def collect(
     if max_steps < 0:
         raise ValueError(f"max_steps {max_steps} is negative; 0 leaves the end to the task")
     agent, name = check_expert(task, expert, make_env)
-    job = Job(task, agent, name, make_env, noise, burst, random_start, max_steps, quality)
+    plays, plays_as = check_learner(learner)
+    job = Job(
+        *(task, agent, name, make_env, noise, burst, random_start, max_steps, quality),
+        *(plays, plays_as),
+    )
     (report,) = collect_jobs(
         [job],
         out=out,
@@ -323,6 +331,24 @@ def check_expert(
     finally:
         env.close()
     return expert, name
+
+
+def check_learner(learner: Agent | str | os.PathLike[str] | None) -> tuple[Agent | None, str]:
+    """The learner that `collect` would use, and its name in the corpus; "" of none.
+
+    Raises:
+        CorruptCheckpointError: there is no such agent.
+    """
+    if learner is None:
+        return None, ""
+    from gato_gym.agents.gato import GatoAgent
+    from gato_gym.training.adapt import fingerprint
+
+    if isinstance(learner, str | os.PathLike):
+        learner = GatoAgent.from_pretrained(os.fspath(learner))
+    if isinstance(learner, GatoAgent):
+        return learner, fingerprint(learner.model)
+    return learner, str(getattr(learner, "id", type(learner).__name__))
 
 
 def _check_counts(

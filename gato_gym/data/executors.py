@@ -117,6 +117,10 @@ def _work(connection: Connection, jobs: Sequence[Job], seed: Any) -> None:
     def note(value: int) -> None:
         seed.value = value
 
+    if any(job.learner is not None for job in jobs):
+        import torch
+
+        torch.set_num_threads(1)  # the processes are what shares the cores
     with Player(note) as player:
         while True:
             try:

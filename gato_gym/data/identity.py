@@ -21,6 +21,8 @@ def episode_name(entry: EpisodeEntry) -> str:
         name += f", noise {entry.noise:g}"
     if entry.random_start:
         name += f", random start {entry.random_start}"
+    if entry.learner:
+        name += f", played by {entry.learner}"
     if entry.max_steps:
         name += f", cut at {entry.max_steps} steps"
     return name

@@ -72,6 +72,11 @@ class Job:
         noise, burst, random_start: see `NoisyExpert`.
         max_steps: an episode is truncated there; 0 leaves it to the task.
         quality: what is kept.
+        learner: plays in the expert's place, see `LedExpert`; None is nobody. Picklable.
+        learner_name: its name in the corpus, "" where there is none.
+
+    Raises:
+        ValueError: a learner and noise or a random start: it would not know what was executed.
     """
 
     task: str
@@ -83,12 +88,21 @@ class Job:
     random_start: int = 0
     max_steps: int = 0
     quality: Quality = EVERYTHING
+    learner: Agent | None = None
+    learner_name: str = ""
+
+    def __post_init__(self) -> None:
+        if self.learner is not None and (self.noise or self.random_start):
+            raise ValueError(
+                "a learner plays every step itself: leave noise and random_start out, or the "
+                "learner"
+            )
 
     @property
     def injected(self) -> Injected:
-        """Noise, burst, random start and most steps, as the manifest has them."""
+        """Noise, burst, random start, most steps and learner, as the manifest has them."""
         burst = self.burst if self.noise else DEFAULT_BURST
-        return self.noise, burst, self.random_start, self.max_steps
+        return self.noise, burst, self.random_start, self.max_steps, self.learner_name
 
     def open(self) -> gymnasium.Env:
         """The environment, which ends episodes where the job says."""

@@ -43,13 +43,14 @@ _SCALARS: dict[str, Any] = {
     "size": int,
 }
 SHARD_SUFFIX = ".array_record"
-_DEFAULTS = {"burst": DEFAULT_BURST, "random_start": 0, "max_steps": 0}
+_DEFAULTS = {"burst": DEFAULT_BURST, "random_start": 0, "max_steps": 0, "learner": ""}
 _SHARD_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,199}\.array_record")
 
-Injected = tuple[float, tuple[int, int], int, int]
-"""Noise, burst, random start, most steps: what makes an episode another one than the expert's."""
-Key = tuple[str, str, int, float, tuple[int, int], int, int]
-"""Task, expert, seed, noise, burst, random start, most steps."""
+Injected = tuple[float, tuple[int, int], int, int, str]
+"""Noise, burst, random start, most steps, learner: what makes an episode another one than the
+expert's."""
+Key = tuple[str, str, int, float, tuple[int, int], int, int, str]
+"""Task, expert, seed, noise, burst, random start, most steps, learner."""
 
 
 @dataclass(frozen=True)
@@ -59,7 +60,8 @@ class EpisodeEntry:
     `index` counts episodes in commit order, `record` within the shard; `noise` is the fraction of
     steps with injected random actions, `burst` the shortest and longest run of them; at the start
     came up to `random_start` random actions; it was cut at `max_steps`, 0 is the task's own end;
-    `size` is the record's bytes.
+    `learner` names who played while the expert only told what it would do, "" is nobody; `size` is
+    the record's bytes.
     """
 
     index: int
@@ -80,6 +82,7 @@ class EpisodeEntry:
     burst: tuple[int, int] = DEFAULT_BURST
     random_start: int = 0
     max_steps: int = 0
+    learner: str = ""
 
     def __reduce__(self):  # mapping proxies cannot be pickled, worker processes need to
         plain = (dict(v) if isinstance(v, MappingProxyType) else v for v in vars(self).values())
@@ -93,14 +96,22 @@ class EpisodeEntry:
     @property
     def injected(self) -> Injected:
         """How the episode was played, as `to_json` takes it."""
-        return self.noise, self.burst, self.random_start, self.max_steps
+        return self.noise, self.burst, self.random_start, self.max_steps, self.learner
+
+    @property
+    def is_clean(self) -> bool:
+        """Whether the expert played, without noise: an episode that demonstrates the task."""
+        return self.noise == 0 and not self.learner
 
     @staticmethod
     def key_of(line: Mapping[str, Any]) -> Key:
         """The key of an episode by its manifest JSON."""
         burst = tuple(line.get("burst", DEFAULT_BURST))
         what = line["task"], line["expert"], line["seed"], line["noise"]
-        return *what, burst, line.get("random_start", 0), line.get("max_steps", 0)
+        rest = (
+            line.get(name, _DEFAULTS[name]) for name in ("random_start", "max_steps", "learner")
+        )
+        return *what, burst, *rest
 
     def line(self) -> dict[str, Any]:
         """The manifest's JSON of this episode, wherever it lies; `from_json` reads it."""
@@ -119,6 +130,7 @@ class EpisodeEntry:
         burst: tuple[int, int] = DEFAULT_BURST,
         random_start: int = 0,
         max_steps: int = 0,
+        learner: str = "",
     ) -> dict[str, Any]:
         """The manifest's JSON of an episode whose record has `size` bytes."""
         # What has its default is left out: such lines are those of the versions before.
@@ -126,6 +138,7 @@ class EpisodeEntry:
             "burst": tuple(burst),
             "random_start": int(random_start),
             "max_steps": int(max_steps),
+            "learner": learner,
         }
         return {
             "task": episode.task,
@@ -158,6 +171,8 @@ class EpisodeEntry:
         for name in ("random_start", "max_steps"):
             if not isinstance(rest.get(name, 0), int):
                 raise TypeError(f"{name} is {rest[name]!r}")
+        if not isinstance(rest.get("learner", ""), str):
+            raise TypeError(f"learner is {rest['learner']!r}")
         for name, read in _SHARED.items():
             # Equal for most episodes of a task: reading it once makes a large corpus open quickly.
             text = repr(rest[name])

@@ -127,7 +127,7 @@ def _check_same(one: _Held, other: _Held) -> None:
         raise MergeConflictError(
             f"{first} and {second} are both {same.task}, expert {same.expert}, seed {same.seed}, "
             f"noise {same.noise:g}, burst {same.burst}, random start {same.random_start}, "
-            f"max steps {same.max_steps}, "
+            f"max steps {same.max_steps}, learner {same.learner!r}, "
             "but differ: other package versions, or another expert under the same name. Merge them "
             "into different corpora, or collect one of them again"
         )

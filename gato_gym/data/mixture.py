@@ -131,7 +131,8 @@ class TaskEpisodes:
         self._ends = np.cumsum([entry.steps for entry in entries])
         self._by_expert: dict[str, list[int]] = {}
         for index, entry in enumerate(entries):
-            self._by_expert.setdefault(entry.expert, []).append(index)
+            if not entry.learner:
+                self._by_expert.setdefault(entry.expert, []).append(index)
 
     @cached_property
     def digest(self) -> str:
@@ -145,8 +146,11 @@ class TaskEpisodes:
         return bisect_right(self._ends, place) if place < inside else (place - inside) // more
 
     def draw_other(self, index: int, rng: np.random.Generator) -> int | None:
-        """Another episode by the same expert, for a prompt; None where there is no other."""
-        peers = self._by_expert[self.entries[index].expert]
+        """Another episode that the same expert played, for a prompt; None where there is none."""
+        entry = self.entries[index]
+        peers = self._by_expert.get(entry.expert, [])
+        if entry.learner and peers:
+            return peers[below(len(peers), rng)]
         if len(peers) < 2:
             return None
         other = peers[below(len(peers) - 1, rng)]

@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable
 from typing import Any
 
+from gato_gym.agents.experts.led import LedExpert
 from gato_gym.agents.experts.noise import NoisyExpert
 from gato_gym.data.jobs import Attempt, Batch, Job, Outcome
 from gato_gym.data.manifest import EpisodeEntry
@@ -85,6 +86,8 @@ class _Stage:
         if job.noise or job.random_start:
             # A fresh wrapper per episode: its noise depends on the seed, not on who makes it.
             agent = NoisyExpert(agent, job.noise, seed, job.burst, job.random_start)
+        elif job.learner is not None:
+            agent = LedExpert(agent, job.learner)
         self._recorder.agent = agent
         try:
             rollout(self.env, agent, episodes=1, seed=seed, observers=[self._recorder])

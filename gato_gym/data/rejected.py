@@ -72,6 +72,7 @@ def _key(
     burst: Sequence[int],
     random_start: int,
     max_steps: int = 0,  # which the lines of the versions before do not have
+    learner: str = "",
 ) -> Key:
     low, high = burst
-    return task, expert, seed, noise, (low, high), random_start, max_steps
+    return task, expert, seed, noise, (low, high), random_start, max_steps, learner

@@ -116,6 +116,8 @@ def _options(task: str, part: Mapping[str, Any]) -> tuple[str, ...]:
         options += ["--random-start", str(part["random_start"])]
     if part.get("max_steps"):
         options += ["--max-steps", str(part["max_steps"])]
+    if part.get("learner"):
+        options += ["--learner", part["learner"]]
     spec = registered(task)
     if spec is None or spec.expert != expert:
         options += ["--expert", expert]
@@ -156,7 +158,8 @@ def readme(card: Mapping[str, Any]) -> str:
         "",
         "Return: mean and standard deviation over the episodes. Normalised: 0 is random play, 1",
         "the score of the task's expert in gato_gym's catalogue. Noise is the share of steps on",
-        "which a random action was executed; the expert's own action is kept beside it.",
+        "which a random action was executed; the expert's own action is kept beside it. Where a",
+        "learner played, named by its weights, all of the expert's actions are.",
         "",
         "## Made by",
         "",
@@ -196,6 +199,7 @@ def _task_row(task: str, row: Mapping[str, Any]) -> str:
 def _made(part: Mapping[str, Any]) -> str:
     how = [f"noise {part['noise']:g}"] if part["noise"] else []
     how += [f"random start {part['random_start']}"] if part["random_start"] else []
+    how += [f"played by {part['learner']}"] if part.get("learner") else []
     how += [f"cut at {part['max_steps']} steps"] if part.get("max_steps") else []
     return part["expert"] + (f" ({', '.join(how)})" if how else "")
 

@@ -85,11 +85,14 @@ def parts(entries: Iterable[EpisodeEntry]) -> list[dict[str, Any]]:
             "burst": list(burst),
             "random_start": random_start,
             **({"max_steps": max_steps} if max_steps else {}),
+            **({"learner": learner} if learner else {}),
             "episodes": len(group),
             "seeds": [min(e.seed for e in group), max(e.seed for e in group)],
             "mean_return": round(sum(e.episode_return for e in group) / len(group), 3),
         }
-        for (expert, noise, burst, random_start, max_steps), group in sorted(groups.items())
+        for (expert, noise, burst, random_start, max_steps, learner), group in sorted(
+            groups.items()
+        )
     ]
 
 

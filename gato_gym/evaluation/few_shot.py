@@ -325,7 +325,7 @@ def free_seed(entries: Sequence[EpisodeEntry], first: int) -> int:
 
 def demonstration(corpus: Corpus, chosen: Sequence[EpisodeEntry]) -> Episode | None:
     """The best of the chosen episodes, as a prompt: noise-free, of several the shortest."""
-    clean = [entry for entry in chosen if entry.noise == 0]
+    clean = [entry for entry in chosen if entry.is_clean]
     if not clean:
         return None
     return corpus.read(min(clean, key=lambda e: (-e.episode_return, e.steps, e.seed)))

@@ -95,7 +95,7 @@ def best_episodes(entries: Iterable[EpisodeEntry]) -> list[EpisodeEntry]:
     """The `BEST` of the highest return, best first; among equals those with less noise first."""
 
     def rank(entry: EpisodeEntry) -> tuple[Any, ...]:
-        injected = entry.noise, entry.random_start, entry.burst, entry.max_steps
+        injected = entry.learner, entry.noise, entry.random_start, entry.burst, entry.max_steps
         return -entry.episode_return, *injected, entry.expert, entry.seed
 
     return sorted(entries, key=rank)[:BEST]

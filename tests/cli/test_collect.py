@@ -12,7 +12,7 @@ from gato_gym.envs.registry import registered
 
 KEYS = {
     *("task", "expert", "episodes", "steps", "skipped", "rejected", "missing", "mean_return"),
-    *("noise", "random_start", "max_steps", "error"),
+    *("noise", "random_start", "max_steps", "learner", "error"),
 }
 
 
@@ -45,6 +45,30 @@ def test_a_cut_collection_is_recorded_and_goes_on(run_json, tmp_path):
     assert run_json("collect", "CartPole-v1", *cut)["tasks"][0]["skipped"] == 3
     whole = ("--episodes", 3, "--out", tmp_path / "c")
     assert run_json("collect", "CartPole-v1", *whole)["tasks"][0]["steps"] == 1500
+
+
+def test_a_learner_plays_and_its_weights_are_named(run_json, tmp_path):
+    led = ("--learner", "bundled", "--max-steps", 5, "--episodes", 2, "--out", tmp_path / "c")
+    (row,) = run_json("collect", "CartPole-v1", *led)["tasks"]
+    assert (row["episodes"], row["steps"]) == (2, 10)
+    entries = Corpus.open(tmp_path / "c").episodes()
+    assert {e.learner for e in entries} == {row["learner"]} and len(row["learner"]) == 8
+    assert {e.expert for e in entries} == {"sb3/CartPole-v1"}
+    assert run_json("collect", "CartPole-v1", *led)["tasks"][0]["skipped"] == 2
+
+
+@pytest.mark.parametrize(
+    ("options", "problem"),
+    [
+        (("--learner", "bundled", "--noise", 0.1), "leave --noise and --random-start out"),
+        (("--learner", "bundled", "--random-start", 3), "leave --noise and --random-start out"),
+        (("--learner", "bundled", "--train-expert"), "leave --learner out"),
+        (("--learner", "nowhere/at-all/x"), "nowhere/at-all/x"),
+    ],
+)
+def test_learners_that_cannot_play(fails, tmp_path, options, problem):
+    assert problem in fails("collect", "CartPole-v1", "--out", tmp_path / "c", *options)
+    assert not (tmp_path / "c").exists()
 
 
 def test_noise_and_random_start_are_recorded(run_json, tmp_path):

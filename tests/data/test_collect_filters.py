@@ -69,11 +69,11 @@ def test_rejected_seeds_are_not_played_again(tmp_path, caplog):
             assert (report.episodes, report.rejected) == (0, 6)
         assert sorted(seed for _, seed, _ in watched.lines()) == list(range(6)), kind
     assert not caplog.records
-    # The versions before knew no most steps: their lines end with the random start.
+    # The versions before knew no learner, those before them no most steps.
     journal = tmp_path / "c" / NAME
     line = next(one for one in journal.read_text().splitlines() if "[1, 8], 0, 0," in one)
     fields = json.loads(line[9:])
-    body = json.dumps(fields[:6] + fields[7:]).encode()
+    body = json.dumps(fields[:6] + fields[8:]).encode()
     journal.write_bytes(b"%08x %s\n" % (google_crc32c.value(body), body))
     ((key, _),) = RejectedAttempts(tmp_path / "c").seen.items()
     assert key == job().key(fields[2])
@@ -135,12 +135,12 @@ def test_burst_and_random_start_name_an_episode(tmp_path):
     assert len(corpus) == corpus.verify().episodes == 18
     found = {e.injected for e in corpus.episodes()}
     assert found == {
-        (0.4, (1, 8), 0, 0),
-        (0.4, (5, 5), 0, 0),
-        (0.4, (1, 8), 3, 0),
-        (0.0, (1, 8), 3, 0),
-        (0.0, (1, 8), 0, 2),
-        (0.0, (1, 8), 0, 0),
+        (0.4, (1, 8), 0, 0, ""),
+        (0.4, (5, 5), 0, 0, ""),
+        (0.4, (1, 8), 3, 0, ""),
+        (0.0, (1, 8), 3, 0, ""),
+        (0.0, (1, 8), 0, 2, ""),
+        (0.0, (1, 8), 0, 0, ""),
     }
     cut = [e for e in corpus.episodes() if e.max_steps]
     assert all(e.steps <= 2 for e in cut) and any(not e.terminated for e in cut)

@@ -354,7 +354,7 @@ def test_signed_nonsense_gives_one_documented_error(clean, tmp_path_factory, val
         return
     # What is accepted is an empty shard, or says the same as before but for what was injected:
     # that is in no record.
-    injected = ("noise", "burst", "random_start", "max_steps")
+    injected = ("noise", "burst", "random_start", "max_steps", "learner")
     for episode in (shard["episodes"] or [{}])[0], (before := first_shard(clean))["episodes"][0]:
         for name in injected:
             episode.pop(name, None)

@@ -26,7 +26,7 @@ def places(count):
 
 
 def entries(*steps, expert="one"):
-    return [SimpleNamespace(steps=n, expert=expert) for n in steps]
+    return [SimpleNamespace(steps=n, expert=expert, learner="") for n in steps]
 
 
 def all_cuts(total, room):

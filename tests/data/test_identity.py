@@ -99,6 +99,8 @@ def test_names_tell_episodes_apart(corpus):
     assert episode_name(entry) == "toy by scripted/toy, seed 3"
     noisy = replace(entry, noise=0.25, random_start=30)
     assert episode_name(noisy) == "toy by scripted/toy, seed 3, noise 0.25, random start 30"
+    led = replace(entry, learner="1c4aaffc", max_steps=9)
+    assert episode_name(led) == "toy by scripted/toy, seed 3, played by 1c4aaffc, cut at 9 steps"
 
 
 def settings(mixture):

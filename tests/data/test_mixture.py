@@ -11,8 +11,8 @@ from gato_gym.envs.registry import tasks
 from gato_gym.errors import UnknownTaskError
 
 
-def entries(*steps, expert="one"):
-    return [SimpleNamespace(steps=n, expert=expert) for n in steps]
+def entries(*steps, expert="one", learner=""):
+    return [SimpleNamespace(steps=n, expert=expert, learner=learner) for n in steps]
 
 
 class ListedCorpus:
@@ -119,6 +119,7 @@ def test_a_filter_chooses_the_episodes():
             task="a",
             steps=5,
             expert="one",
+            learner="",
             noise=0.0,
             seed=0,
             index=0,
@@ -180,6 +181,14 @@ def test_prompts_come_from_another_episode_of_the_same_expert():
     task = TaskEpisodes("a", mixed)
     rng = np.random.default_rng(0)
     for index, others in {0: {1, 3}, 1: {0, 3}, 3: {0, 1}, 2: {None}, 4: {None}}.items():
+        assert {task.draw_other(index, rng) for _ in range(100)} == others
+
+
+def test_no_prompt_comes_from_what_a_learner_played():
+    led = {"learner": "1c4aaffc"}
+    mixed = [*entries(3, 3), *entries(3, 3, **led), *entries(3, expert="two", **led)]
+    task, rng = TaskEpisodes("a", mixed), np.random.default_rng(0)
+    for index, others in {0: {1}, 1: {0}, 2: {0, 1}, 3: {0, 1}, 4: {None}}.items():
         assert {task.draw_other(index, rng) for _ in range(100)} == others
 
 

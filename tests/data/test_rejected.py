@@ -18,8 +18,8 @@ def test_what_was_rejected_is_remembered_exactly(tmp_path):
     RejectedAttempts(tmp_path).add(JOB, attempts())
     again = RejectedAttempts(tmp_path)
     assert again.seen == {
-        ("task", "expert", 1, 0.25, (2, 3), 4, 0): (0.1 + 0.2, False),
-        ("task", "expert", -2, 0.25, (2, 3), 4, 0): (-1e300, None),
+        ("task", "expert", 1, 0.25, (2, 3), 4, 0, ""): (0.1 + 0.2, False),
+        ("task", "expert", -2, 0.25, (2, 3), 4, 0, ""): (-1e300, None),
     }
     again.add(JOB, [Attempt(7, 5, 2.0, None, 0.1)])
     assert len(RejectedAttempts(tmp_path).seen) == 3
