@@ -233,6 +233,7 @@ def _origin(card: Row) -> list[str]:
     lines = []
     losses = (card["curve"][-1] if card.get("curve") else {}).get("losses", {})
     if "data" in card:
+        made = [part for data in card["data"].values() for part in data["parts"]]
         lines += [
             "## Data",
             "",
@@ -254,6 +255,7 @@ def _origin(card: Row) -> list[str]:
             "",
             "Noise is the share of steps on which a random action was executed; the target stays",
             "the expert's own action. Losses are means per target, in nats.",
+            *(_LED if any(part.get("learner") for part in made) else ()),
             "",
         ]
     if "curve" in card and "steps" in card:
@@ -368,9 +370,17 @@ def _table(names: Sequence[str], rows: Iterable[Sequence[str]]) -> list[str]:
     return [f"| {' | '.join(row)} |" for row in [names, ["---"] * len(names), *cells]]
 
 
+_LED = (
+    "Where an agent played, named by the fingerprint of its weights, its actions were executed and",
+    "the targets are what the expert would have done.",
+)
+
+
 def _part(part: Row) -> str:
     first, last = part["seeds"]
-    return f"{part['expert']}, noise {part['noise']:g}, seeds {first} to {last}"
+    led = part.get("learner")
+    how = f"played by {led}" if led else f"noise {part['noise']:g}"
+    return f"{part['expert']}, {how}, seeds {first} to {last}"
 
 
 def _number(value: float | None, form: str) -> str:

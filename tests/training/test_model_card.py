@@ -120,6 +120,19 @@ def test_people_read_what_the_files_say(bundled):
         assert part in text, part
 
 
+def test_episodes_that_an_agent_played_are_told():
+    part = {"expert": "sb3/A", "noise": 0.0, "seeds": [3, 4]}
+    data = {"share": 1.0, "episodes": 2, "steps": 9, "tokens": 90}
+
+    def text(**how):
+        card = {"data": {"a/A-v0": data | {"parts": [part | how]}}}
+        return model_card(bundle(spec("a/A-v0"), card_json=card), "mine")
+
+    assert "sb3/A, noise 0, seeds 3 to 4" in text() and "an agent played" not in text()
+    led = text(learner="1c4aaffc")
+    assert "sb3/A, played by 1c4aaffc, seeds 3 to 4" in led and "Where an agent played" in led
+
+
 def test_core_hours_are_of_the_whole_chain_and_told_where_known():
     def card(seconds, machine, **more):
         run = {"steps": 5, "tokens": 10, "seconds": seconds, "machine": machine, "curve": []}
