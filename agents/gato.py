@@ -278,6 +278,19 @@ class GatoAgent(
         assert ids is not None
         return role.action(ids)
 
+    def follow(self, obs: Any, action: Any) -> None:
+        """Read an observation after which somebody else acted; the episode goes on with that.
+
+        Args:
+            obs: see `act`.
+            action: what was executed, an element of the action space.
+
+        Raises:
+            InvalidObservationError, NonFiniteError: see `act`.
+        """
+        role, sequence, streams = self._listen(obs)
+        streams.decide([sequence], choice.Given(role.chosen(action)))
+
     def explain(self, obs: Any) -> Explanation:
         """What `act` would do for an observation, how sure it is, and what it looks at.
 

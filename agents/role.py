@@ -19,7 +19,7 @@ from gato_gym import envs
 from gato_gym.agents.observation_form import ObservationForm, TokenForm
 from gato_gym.data.records import decode
 from gato_gym.envs import layers
-from gato_gym.envs.spaces import action_element
+from gato_gym.envs.spaces import action_element, standard_actions
 from gato_gym.errors import (
     InvalidObservationError,
     PromptError,
@@ -28,7 +28,7 @@ from gato_gym.errors import (
 )
 from gato_gym.tokenizers.text import TextTokenizer
 from gato_gym.tokenizers.timestep import StepTokenizer, TokenSequence
-from gato_gym.tokenizers.vocabulary import Vocabulary
+from gato_gym.tokenizers.vocabulary import PAD, Vocabulary
 from gato_gym.types import Episode, TaskSpec
 
 logger = logging.getLogger(__name__)
@@ -109,6 +109,21 @@ class Role:
             return action_element(self.space, numbers)
         is_scalar = self.spec.action.kind == "discrete" and len(numbers) == 1
         return numbers[0] if is_scalar else numbers
+
+    def chosen(self, action: Any) -> np.ndarray:
+        """(A,) of an element of the action space: the place of each number among its legal ids.
+
+        Of text only as many tokens as it has.
+
+        Raises:
+            InvalidObservationError: it is no action of the task.
+        """
+        numbers = np.asarray([action])
+        if isinstance(self.space, gym.spaces.Box):
+            numbers = standard_actions(self.space, numbers).astype(np.float32)
+        ids = self.tokenizer.action_ids(numbers)[0]
+        ids = ids[ids != PAD]
+        return ids - self.tokenizer.legal_ids[: len(ids), 0]
 
     def prompt_steps(self, prompt: Episode, room: int, tell: bool = True) -> int:
         """How many whole steps of a prompt are read, from its first one on.

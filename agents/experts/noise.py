@@ -19,6 +19,28 @@ DEFAULT_BURST = (1, 8)
 _START = 1
 
 
+class Bursts:
+    """When runs of injected actions begin, and how long they last.
+
+    Args:
+        rate: the expected fraction of steps inside of them, in [0, 1].
+        burst: the shortest and the longest, in steps.
+    """
+
+    def __init__(self, rate: float, burst: tuple[int, int]) -> None:
+        low, high = self._burst = burst
+        # Between bursts of mean length m lie m (1 - rate) / rate clean steps on average.
+        gap = (low + high) / 2 * (1 - rate) / rate if rate else float("inf")
+        self._start_probability = 1 / (1 + gap)
+
+    def begin(self, random: np.random.Generator) -> int:
+        """At a step outside of them: the length of the one that begins here, 0 if none does."""
+        if random.random() >= self._start_probability:
+            return 0
+        low, high = self._burst
+        return int(random.integers(low, high + 1))
+
+
 def check_noise(rate: float, burst: tuple[int, int], random_start: int = 0) -> None:
     """Raise ValueError for settings that `NoisyExpert` does not take."""
     low, high = burst
@@ -56,12 +78,9 @@ class NoisyExpert:
         random_start: int = 0,
     ) -> None:
         check_noise(rate, burst, random_start)
-        low, high = burst
         self.expert, self.rate, self.seed, self.burst = expert, rate, seed, burst
         self.random_start = random_start
-        # Between bursts of mean length m lie m (1 - rate) / rate clean steps on average.
-        gap = (low + high) / 2 * (1 - rate) / rate if rate else float("inf")
-        self._start_probability = 1 / (1 + gap)
+        self._bursts = Bursts(rate, burst)
         self._episode = 0
         self._space: gymnasium.Space | None = None
         self.last_expert_action: Any = None
@@ -87,9 +106,8 @@ class NoisyExpert:
         if self._start_left:
             self._start_left -= 1
             return _random_action(self._space, self._start_random)
-        if self._steps_left == 0 and self._random.random() < self._start_probability:
-            low, high = self.burst
-            self._steps_left = int(self._random.integers(low, high + 1))
+        if self._steps_left == 0 and (steps := self._bursts.begin(self._random)):
+            self._steps_left = steps
             self._holds = bool(self._random.random() < 0.5)
             self._held = _random_action(self._space, self._random)
         if self._steps_left == 0:

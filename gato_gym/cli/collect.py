@@ -55,15 +55,17 @@ class Options:
     seed: int = 0
     """Seed of the first episode; the others count up."""
     noise: float = 0.0
-    """Share of the steps with injected random actions; the expert's own stay the targets."""
+    """Share of the steps with injected actions, random ones or a learner's; the expert's own stay
+    the targets."""
     burst: tuple[int, int] = (1, 8)
-    """Shortest and longest run of random actions."""
+    """Shortest and longest run of injected actions."""
     random_start: int = 0
     """Up to so many random actions before the expert takes over; its own are the targets."""
     max_steps: int = 0
     """Cut episodes there, e.g. where the arm only holds still from then on; 0 = the task's end."""
     learner: str | None = None
-    """An agent's folder, a Hub id or "bundled": it plays, the expert's actions are the targets."""
+    """An agent's folder, a Hub id or "bundled": it plays, the expert's actions are the targets.
+    With --noise it plays that share of the steps, in runs of --burst, the expert the others."""
     min_return: float | None = None
     """Keep only episodes with at least this return."""
     min_fraction: float | None = None
@@ -126,11 +128,8 @@ def _check(options: Options) -> None:
         raise ValueError(
             f"--burst takes the shortest and the longest, at least 1, got {options.burst}"
         )
-    if options.learner is not None and (options.noise or options.random_start):
-        raise ValueError(
-            "--learner plays every step itself: leave --noise and --random-start out, or collect "
-            "those episodes with a command of their own"
-        )
+    if options.learner is not None and options.random_start:
+        raise ValueError("--learner plays from the start: leave --random-start out")
     attempts = options.max_attempts
     if attempts is not None and attempts < options.episodes:
         raise ValueError(f"--max-attempts {attempts} is below --episodes {options.episodes}")

@@ -103,9 +103,10 @@ def collect(
         burst: smallest and largest length of a run of random actions.
         random_start: up to so many random actions before the expert takes over.
         max_steps: an episode is truncated there; 0 leaves it to the task.
-        learner: plays in the expert's place, whose actions stay the targets, see `LedExpert`: an
-            agent, or what `GatoAgent.from_pretrained` takes. In the corpus it is named by its
-            weights' fingerprint, another agent by its `id` or class.
+        learner: plays in the expert's place, whose actions stay the targets, see `LedExpert`: a
+            share `noise` of the steps in runs of `burst`, without noise all. An agent, or what
+            `GatoAgent.from_pretrained` takes, named in the corpus by its weights' fingerprint,
+            another agent by its `id` or class.
         quality: which episodes are kept; the others are not written.
         max_attempts: seeds tried at most, if there is a filter; default is three per episode.
         episodes_per_shard: commit after so many episodes per worker; a crash loses at most as many.
@@ -117,7 +118,7 @@ def collect(
 
     Raises:
         UnknownTaskError: there is no such expert, or it plays another task; nothing was written.
-        ValueError: a number out of range, or a learner with noise; nothing was written.
+        ValueError: a number out of range, or a learner with a random start; nothing was written.
         InvalidEpisodeError: an episode is not valid, e.g. a NaN observation; it is not written.
         GatoGymError: the process that played died, the filter leaves too few, or the corpus has
             episodes of the task that observe something else.

@@ -17,12 +17,13 @@ from gato_gym.data.manifest import EpisodeEntry
 def episode_name(entry: EpisodeEntry) -> str:
     """What the episode is a function of, in words; noise and random start only where there are."""
     name = f"{entry.task} by {entry.expert}, seed {entry.seed}"
-    if entry.noise:
+    if entry.learner:
+        name += f", played by {entry.learner}"
+        name += f" on {entry.noise:g} of the steps" if entry.noise else ""
+    elif entry.noise:
         name += f", noise {entry.noise:g}"
     if entry.random_start:
         name += f", random start {entry.random_start}"
-    if entry.learner:
-        name += f", played by {entry.learner}"
     if entry.max_steps:
         name += f", cut at {entry.max_steps} steps"
     return name

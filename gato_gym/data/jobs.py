@@ -72,11 +72,12 @@ class Job:
         noise, burst, random_start: see `NoisyExpert`.
         max_steps: an episode is truncated there; 0 leaves it to the task.
         quality: what is kept.
-        learner: plays in the expert's place, see `LedExpert`; None is nobody. Picklable.
+        learner: plays in the expert's place, see `LedExpert`: a share `noise` of the steps in runs
+            of `burst`, all where `noise` is 0. None is nobody. Picklable.
         learner_name: its name in the corpus, "" where there is none.
 
     Raises:
-        ValueError: a learner and noise or a random start: it would not know what was executed.
+        ValueError: a learner and a random start, which it would not know of.
     """
 
     task: str
@@ -92,11 +93,8 @@ class Job:
     learner_name: str = ""
 
     def __post_init__(self) -> None:
-        if self.learner is not None and (self.noise or self.random_start):
-            raise ValueError(
-                "a learner plays every step itself: leave noise and random_start out, or the "
-                "learner"
-            )
+        if self.learner is not None and self.random_start:
+            raise ValueError("a learner plays from the start: leave random_start out")
 
     @property
     def injected(self) -> Injected:

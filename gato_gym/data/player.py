@@ -83,11 +83,11 @@ class _Stage:
         """Play one episode and encode it, if it is good enough."""
         began = time.perf_counter()
         job, agent = self.job, self._agent
-        if job.noise or job.random_start:
-            # A fresh wrapper per episode: its noise depends on the seed, not on who makes it.
+        # A fresh wrapper per episode: its bursts depend on the seed, not on who makes it.
+        if job.learner is not None:
+            agent = LedExpert(agent, job.learner, job.noise or 1.0, seed, job.burst)
+        elif job.noise or job.random_start:
             agent = NoisyExpert(agent, job.noise, seed, job.burst, job.random_start)
-        elif job.learner is not None:
-            agent = LedExpert(agent, job.learner)
         self._recorder.agent = agent
         try:
             rollout(self.env, agent, episodes=1, seed=seed, observers=[self._recorder])

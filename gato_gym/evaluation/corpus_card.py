@@ -158,8 +158,8 @@ def readme(card: Mapping[str, Any]) -> str:
         "",
         "Return: mean and standard deviation over the episodes. Normalised: 0 is random play, 1",
         "the score of the task's expert in gato_gym's catalogue. Noise is the share of steps on",
-        "which a random action was executed; the expert's own action is kept beside it. Where a",
-        "learner played, named by its weights, all of the expert's actions are.",
+        "which a random action was executed; the expert's own action is kept beside it, also where",
+        "an agent played, which is named by the fingerprint of its weights.",
         "",
         "## Made by",
         "",
@@ -197,9 +197,11 @@ def _task_row(task: str, row: Mapping[str, Any]) -> str:
 
 
 def _made(part: Mapping[str, Any]) -> str:
-    how = [f"noise {part['noise']:g}"] if part["noise"] else []
+    led = part.get("learner")
+    how = [f"played by {led}"] if led else []
+    if part["noise"]:
+        how += [f"on {part['noise']:g} of the steps" if led else f"noise {part['noise']:g}"]
     how += [f"random start {part['random_start']}"] if part["random_start"] else []
-    how += [f"played by {part['learner']}"] if part.get("learner") else []
     how += [f"cut at {part['max_steps']} steps"] if part.get("max_steps") else []
     return part["expert"] + (f" ({', '.join(how)})" if how else "")
 

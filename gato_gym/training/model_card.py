@@ -378,8 +378,10 @@ _LED = (
 
 def _part(part: Row) -> str:
     first, last = part["seeds"]
-    led = part.get("learner")
-    how = f"played by {led}" if led else f"noise {part['noise']:g}"
+    led, noise = part.get("learner"), f"{part['noise']:g}"
+    how = f"noise {noise}"
+    if led:
+        how = f"played by {led}" + (f" on {noise} of the steps" if part["noise"] else "")
     return f"{part['expert']}, {how}, seeds {first} to {last}"
 
 

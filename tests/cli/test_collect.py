@@ -60,8 +60,7 @@ def test_a_learner_plays_and_its_weights_are_named(run_json, tmp_path):
 @pytest.mark.parametrize(
     ("options", "problem"),
     [
-        (("--learner", "bundled", "--noise", 0.1), "leave --noise and --random-start out"),
-        (("--learner", "bundled", "--random-start", 3), "leave --noise and --random-start out"),
+        (("--learner", "bundled", "--random-start", 3), "leave --random-start out"),
         (("--learner", "bundled", "--train-expert"), "leave --learner out"),
         (("--learner", "nowhere/at-all/x"), "nowhere/at-all/x"),
     ],

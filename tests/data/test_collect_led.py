@@ -4,7 +4,7 @@ them."""
 import numpy as np
 import pytest
 
-from gato_gym import GatoAgent
+from gato_gym import GatoAgent, envs
 from gato_gym.agents import RandomAgent
 from gato_gym.agents.experts.led import LedExpert
 from gato_gym.cli.export import choose_prompts
@@ -14,6 +14,7 @@ from gato_gym.data.executors import ProcessPool
 from gato_gym.data.jobs import Job, Quality
 from gato_gym.data.merge import merge
 from gato_gym.evaluation import corpus_card
+from gato_gym.evaluation.corpus_card import write_card
 from gato_gym.evaluation.corpus_stats import parts
 from gato_gym.testing import TOY_TASK, ToyExpert, WatchedToys, make_toy
 from gato_gym.training.adapt import fingerprint
@@ -29,6 +30,21 @@ class Left:
 
     def act(self, obs, deterministic=True):
         return np.int64(0)
+
+
+class Right(Left):
+    id = "right"
+
+    def act(self, obs, deterministic=True):
+        return np.int64(2)
+
+
+class Constant(Left):
+    def __init__(self, action):
+        self.action = action
+
+    def act(self, obs, deterministic=True):
+        return self.action
 
 
 def toy(path, episodes=3, **kwargs):
@@ -72,6 +88,12 @@ def test_the_card_tells_who_played(tmp_path):
     assert part["learner"] == "left"
     (command,) = corpus_card.commands({TOY_TASK: {"parts": [part]}}, "all")
     assert "--learner left" in command
+    corpus = toy(tmp_path, learner=Left(), noise=0.5)
+    write_card(corpus)
+    text = (tmp_path / "README.md").read_text()
+    assert (
+        "scripted/toy (played by left); scripted/toy (played by left, on 0.5 of the steps)" in text
+    )
 
 
 def test_a_filter_remembers_what_the_learner_lost(tmp_path):
@@ -88,11 +110,47 @@ def test_a_filter_remembers_what_the_learner_lost(tmp_path):
     assert sorted(seed for _, seed, _ in watched.lines()) == [0, 1, 2]
 
 
-def test_a_learner_and_noise_are_refused(tmp_path):
-    for noise in ({"noise": 0.1}, {"random_start": 3}):
-        with pytest.raises(ValueError, match="a learner plays every step itself"):
-            toy(tmp_path / "c", learner=Left(), **noise)
+def test_a_learner_and_a_random_start_are_refused(tmp_path):
+    with pytest.raises(ValueError, match="a learner plays from the start"):
+        toy(tmp_path / "c", learner=Left(), random_start=3)
     assert not (tmp_path / "c").exists()
+
+
+def test_with_noise_the_expert_plays_between_the_learners_bursts(tmp_path):
+    how = {"learner": Left(), "noise": 0.5, "burst": (2, 4)}
+    corpus = toy(tmp_path, episodes=20, expert=Right(), max_steps=40, **how)
+    actions = np.concatenate([corpus.read(entry).actions for entry in corpus.episodes()])
+    assert 0.35 < (actions == 0).mean() < 0.65
+    assert all((corpus.read(entry).expert_actions == 2).all() for entry in corpus.episodes())
+    # Another number, and another episode under another name.
+    toy(tmp_path, episodes=20, expert=Right(), max_steps=40, **how | {"noise": 0.25})
+    assert len(Corpus.open(tmp_path)) == 40
+
+
+def test_between_its_bursts_the_learner_knows_what_was_done(tmp_path):
+    """Whatever was executed is what the network sees as its past."""
+    agent = GatoAgent.from_pretrained()
+    env = envs.make("Pendulum-v1")
+    told = LedExpert(Constant(np.array([0.25], np.float32)), agent, rate=0.5, seed=3, burst=(1, 3))
+    told.reset(env)
+    obs, _ = env.reset(seed=5)
+    seen, done = [], []
+    for _ in range(12):
+        seen.append(obs)
+        done.append(told.act(obs))
+        obs, *_ = env.step(done[-1])
+    assert 0 < sum(float(action[0]) == 0.25 for action in done) < 12
+    expected = agent.act(obs)
+    # The same past told step by step.
+    again = GatoAgent.from_pretrained()
+    again.reset(env)
+    for before, action in zip(seen, done, strict=True):
+        again.follow(before, action)
+    np.testing.assert_array_equal(again.act(obs), expected)
+    again.reset(env)
+    for before in seen:
+        again.follow(before, np.array([-1.0], np.float32))
+    assert (again.act(obs) != expected).any(), "the past must matter"
 
 
 def test_the_same_episodes_in_processes(tmp_path):

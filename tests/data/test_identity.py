@@ -101,6 +101,8 @@ def test_names_tell_episodes_apart(corpus):
     assert episode_name(noisy) == "toy by scripted/toy, seed 3, noise 0.25, random start 30"
     led = replace(entry, learner="1c4aaffc", max_steps=9)
     assert episode_name(led) == "toy by scripted/toy, seed 3, played by 1c4aaffc, cut at 9 steps"
+    half = replace(entry, learner="1c4aaffc", noise=0.5)
+    assert episode_name(half).endswith("seed 3, played by 1c4aaffc on 0.5 of the steps")
 
 
 def settings(mixture):

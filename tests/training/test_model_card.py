@@ -131,6 +131,8 @@ def test_episodes_that_an_agent_played_are_told():
     assert "sb3/A, noise 0, seeds 3 to 4" in text() and "an agent played" not in text()
     led = text(learner="1c4aaffc")
     assert "sb3/A, played by 1c4aaffc, seeds 3 to 4" in led and "Where an agent played" in led
+    half = text(learner="1c4aaffc", noise=0.4)
+    assert "sb3/A, played by 1c4aaffc on 0.4 of the steps, seeds 3 to 4" in half
 
 
 def test_core_hours_are_of_the_whole_chain_and_told_where_known():
