@@ -84,7 +84,6 @@ class GatoAgent(
         self._temperature = 1.0
         self._random, self._voice = (torch.Generator().manual_seed(seed) for _ in range(2))
         self.decoder = Decoder(self.model, compile)
-        """Runs the network; tells what was compiled."""
         self._roles: list[Role] = []
         """One that all rows play, or with `_mixed` one for each row."""
         self._mixed = False
@@ -279,15 +278,7 @@ class GatoAgent(
         return role.action(ids)
 
     def follow(self, obs: Any, action: Any) -> None:
-        """Read an observation after which somebody else acted; the episode goes on with that.
-
-        Args:
-            obs: see `act`.
-            action: what was executed, an element of the action space.
-
-        Raises:
-            InvalidObservationError, NonFiniteError: see `act`.
-        """
+        """Read an observation after which somebody else took `action`; raises as `act` does."""
         role, sequence, streams = self._listen(obs)
         streams.decide([sequence], choice.Given(role.chosen(action)))
 

@@ -27,10 +27,10 @@ import tyro
 
 from gato_gym.agents.experts import weights_folder
 from gato_gym.cli.choose_tasks import choose_tasks
-from gato_gym.cli.players import print_json
+from gato_gym.cli.players import load_gato, print_json
 from gato_gym.data.cluster import check_address, connected, import_ray
 from gato_gym.data.cluster_collect import RayExecutor
-from gato_gym.data.collect import TaskReport, check_expert, check_learner, collect_jobs
+from gato_gym.data.collect import TaskReport, check_expert, collect_jobs
 from gato_gym.data.corpus import Corpus
 from gato_gym.data.executors import InProcess, ProcessPool
 from gato_gym.data.folder import FORMAT_FILE
@@ -103,11 +103,21 @@ def run(options: Options) -> int:
     # All before the first episode, so that nothing is half done.
     if options.train_expert:
         return _train(tasks, options)
-    learner = check_learner(options.learner)
+    learner = _load_learner(options.learner)
     jobs = [_job(task, options.expert, options, learner) for task in tasks]
     if options.dry_run:
         return _estimate(jobs, options)
     return _collect(jobs, [], options)
+
+
+def _load_learner(checkpoint: str | None) -> tuple[Any, str]:
+    """The agent that plays, and its weights' fingerprint."""
+    if checkpoint is None:
+        return None, ""
+    from gato_gym.training.adapt import fingerprint
+
+    agent = load_gato(checkpoint)
+    return agent, fingerprint(agent.model)
 
 
 def _check(options: Options) -> None:

@@ -79,7 +79,8 @@ def collect(
     burst: tuple[int, int] = DEFAULT_BURST,
     random_start: int = 0,
     max_steps: int = 0,
-    learner: Agent | str | os.PathLike[str] | None = None,
+    learner: Agent | None = None,
+    learner_name: str | None = None,
     quality: Quality = EVERYTHING,
     max_attempts: int | None = None,
     episodes_per_shard: int | None = None,
@@ -104,9 +105,9 @@ def collect(
         random_start: up to so many random actions before the expert takes over.
         max_steps: an episode is truncated there; 0 leaves it to the task.
         learner: plays in the expert's place, whose actions stay the targets, see `LedExpert`: a
-            share `noise` of the steps in runs of `burst`, without noise all. An agent, or what
-            `GatoAgent.from_pretrained` takes, named in the corpus by its weights' fingerprint,
-            another agent by its `id` or class.
+            share `noise` of the steps in runs of `burst`, without noise all.
+        learner_name: its name in the corpus, by default its `id`; `gato-gym collect` takes the
+            fingerprint of its weights (`gato_gym.training.adapt.fingerprint`).
         quality: which episodes are kept; the others are not written.
         max_attempts: seeds tried at most, if there is a filter; default is three per episode.
         episodes_per_shard: commit after so many episodes per worker; a crash loses at most as many.
@@ -118,7 +119,8 @@ def collect(
 
     Raises:
         UnknownTaskError: there is no such expert, or it plays another task; nothing was written.
-        ValueError: a number out of range, or a learner with a random start; nothing was written.
+        ValueError: a number out of range, a learner with a random start or without a name; nothing
+            was written.
         InvalidEpisodeError: an episode is not valid, e.g. a NaN observation; it is not written.
         GatoGymError: the process that played died, the filter leaves too few, or the corpus has
             episodes of the task that observe something else.
@@ -130,10 +132,10 @@ def collect(
     if max_steps < 0:
         raise ValueError(f"max_steps {max_steps} is negative; 0 leaves the end to the task")
     agent, name = check_expert(task, expert, make_env)
-    plays, plays_as = check_learner(learner)
+    plays_as = "" if learner is None else learner_name or str(getattr(learner, "id", ""))
     job = Job(
         *(task, agent, name, make_env, noise, burst, random_start, max_steps, quality),
-        *(plays, plays_as),
+        *(learner, plays_as),
     )
     (report,) = collect_jobs(
         [job],
@@ -332,24 +334,6 @@ def check_expert(
     finally:
         env.close()
     return expert, name
-
-
-def check_learner(learner: Agent | str | os.PathLike[str] | None) -> tuple[Agent | None, str]:
-    """The learner that `collect` would use, and its name in the corpus; "" of none.
-
-    Raises:
-        CorruptCheckpointError: there is no such agent.
-    """
-    if learner is None:
-        return None, ""
-    from gato_gym.agents.gato import GatoAgent
-    from gato_gym.training.adapt import fingerprint
-
-    if isinstance(learner, str | os.PathLike):
-        learner = GatoAgent.from_pretrained(os.fspath(learner))
-    if isinstance(learner, GatoAgent):
-        return learner, fingerprint(learner.model)
-    return learner, str(getattr(learner, "id", type(learner).__name__))
 
 
 def _check_counts(

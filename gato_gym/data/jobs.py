@@ -77,7 +77,7 @@ class Job:
         learner_name: its name in the corpus, "" where there is none.
 
     Raises:
-        ValueError: a learner and a random start, which it would not know of.
+        ValueError: a learner and a random start, which it would not know of, or no name.
     """
 
     task: str
@@ -95,6 +95,8 @@ class Job:
     def __post_init__(self) -> None:
         if self.learner is not None and self.random_start:
             raise ValueError("a learner plays from the start: leave random_start out")
+        if self.learner is not None and not self.learner_name:
+            raise ValueError("a learner needs a name: other weights make other episodes")
 
     @property
     def injected(self) -> Injected:

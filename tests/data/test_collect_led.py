@@ -63,12 +63,12 @@ def test_the_learner_is_executed_and_the_expert_is_the_target(tmp_path):
 
 
 def test_the_learner_is_part_of_what_names_an_episode(tmp_path):
-    kinds = [{}, {"learner": Left()}, {"learner": RandomAgent(0)}]
+    kinds = [{}, {"learner": Left()}, {"learner": RandomAgent(0), "learner_name": "random"}]
     for kind in kinds:
         toy(tmp_path / "c", **kind)
     corpus = toy(tmp_path / "c", learner=Left())
     assert len(corpus) == corpus.verify().episodes == 9
-    assert [e.learner for e in corpus.episodes()][::3] == ["", "left", "RandomAgent"]
+    assert [e.learner for e in corpus.episodes()][::3] == ["", "left", "random"]
     assert [e.is_clean for e in corpus.episodes()][::3] == [True, False, False]
     assert {e.expert for e in corpus.episodes()} == {"scripted/toy"}
     merge([corpus.path], tmp_path / "all")
@@ -77,7 +77,7 @@ def test_the_learner_is_part_of_what_names_an_episode(tmp_path):
 
 
 def test_what_a_learner_played_is_no_demonstration(tmp_path):
-    corpus = toy(tmp_path, learner=ToyExpert())
+    corpus = toy(tmp_path, learner=ToyExpert(), learner_name="toy")
     assert choose_prompts(corpus, [TOY_TASK]) == {}
     toy(tmp_path, episodes=1, seed=50)
     assert choose_prompts(Corpus.open(tmp_path), [TOY_TASK])[TOY_TASK].seed == 50
@@ -113,6 +113,8 @@ def test_a_filter_remembers_what_the_learner_lost(tmp_path):
 def test_a_learner_and_a_random_start_are_refused(tmp_path):
     with pytest.raises(ValueError, match="a learner plays from the start"):
         toy(tmp_path / "c", learner=Left(), random_start=3)
+    with pytest.raises(ValueError, match="a learner needs a name"):
+        toy(tmp_path / "c", learner=RandomAgent(0))
     assert not (tmp_path / "c").exists()
 
 
@@ -166,7 +168,8 @@ def test_the_same_episodes_in_processes(tmp_path):
     collect_jobs(
         [job], out=tmp_path / "two", episodes=4, seed=0, executor=ProcessPool(2), progress=False
     )
-    collect("CartPole-v1", out=tmp_path / "one", episodes=4, seed=0, max_steps=8, learner=agent)
+    led = {"learner": agent, "learner_name": name}
+    collect("CartPole-v1", out=tmp_path / "one", episodes=4, seed=0, max_steps=8, **led)
     found = [
         {e.key: corpus.read_record(e) for e in corpus.episodes()}
         for corpus in (Corpus.open(tmp_path / "two"), Corpus.open(tmp_path / "one"))
