@@ -13,7 +13,7 @@ from typing import Any
 import gymnasium as gym
 import numpy as np
 import torch
-from huggingface_hub import CommitInfo, PyTorchModelHubMixin
+from huggingface_hub import PyTorchModelHubMixin
 
 from gato_gym.agents.demonstrations import Demonstrations, OtherTask
 from gato_gym.agents.explanation import Explanation, explain
@@ -26,6 +26,7 @@ from gato_gym.agents.role import (
     read_starts,
 )
 from gato_gym.agents.sampling import Sampler
+from gato_gym.agents.saving import Saving
 from gato_gym.agents.speech import Speech
 from gato_gym.models import choice
 from gato_gym.models.decode import Decoder
@@ -37,16 +38,16 @@ from gato_gym.models.stream import TokenStreams
 from gato_gym.tokenizers.text import TextTokenizer
 from gato_gym.tokenizers.timestep import TokenSequence
 from gato_gym.tokenizers.vocabulary import Vocabulary
-from gato_gym.training.bundle import Bundle, find_bundle
+from gato_gym.training.bundle import find_bundle
 from gato_gym.training.bundled import NAME, means_bundled
-from gato_gym.training.publish import push_bundle, save_with_card
 from gato_gym.types import Episode, TaskSpec
 
 Task = gym.Env | gym.vector.VectorEnv | str
 
 
-class GatoAgent(
+class GatoAgent(  # type: ignore[misc]  # push_to_hub uploads a video, but no configuration
     Speech,
+    Saving,
     ByValue,
     PyTorchModelHubMixin,
     library_name="gato-gym",
@@ -84,6 +85,7 @@ class GatoAgent(
         self._temperature = 1.0
         self._random, self._voice = (torch.Generator().manual_seed(seed) for _ in range(2))
         self.decoder = Decoder(self.model, compile)
+        """Runs the network; tells what was compiled."""
         self._roles: list[Role] = []
         """One that all rows play, or with `_mixed` one for each row."""
         self._mixed = False
@@ -104,7 +106,7 @@ class GatoAgent(
             raise ValueError(f"temperature {value} must be positive: deterministic=True draws none")
         self._temperature = value
 
-    # Loading and saving
+    # Loading
 
     @classmethod
     def from_pretrained(  # type: ignore[override]
@@ -148,74 +150,6 @@ class GatoAgent(
             name=NAME if means_bundled(source) else str(source),
             compile=compile,
         )
-
-    def save_pretrained(  # type: ignore[override]  # the folder is written by our own code
-        self,
-        save_directory: str | Path,
-        *,
-        push_to_hub: bool = False,
-        repo_id: str | None = None,
-        **hub: Any,
-    ) -> CommitInfo | None:
-        """Write the agent's folder (see `training.bundle`) with a model card.
-
-        Args:
-            save_directory: an older agent there is replaced.
-            push_to_hub: also call `push_to_hub(repo_id, **hub)`; without an id the folder's name.
-            repo_id, hub: see `push_to_hub`.
-
-        Raises:
-            FileExistsError: the folder holds something that is not an agent.
-            ValueError: the weights are rounded, see `models.precision`.
-        """
-        save_with_card(self._bundle(), save_directory)
-        return (
-            self.push_to_hub(repo_id or Path(save_directory).name, **hub) if push_to_hub else None
-        )
-
-    def push_to_hub(  # type: ignore[override]  # a video, but no configuration of the mixin's
-        self,
-        repo_id: str,
-        *,
-        private: bool | None = None,
-        token: str | bool | None = None,
-        commit_message: str = "Upload agent",
-        branch: str | None = None,
-        create_pr: bool = False,
-        video: str | Path | None = None,
-    ) -> CommitInfo:
-        """Upload the agent with its model card to the Hugging Face Hub, as one commit.
-
-        Args:
-            repo_id: "owner/name"; made if it does not exist.
-            private: whether a new repository is; None leaves it to the owner's settings.
-            token: of an account that may write there; None is the one that is logged in.
-            commit_message: first line of the commit.
-            branch: made if it does not exist; None is the main one.
-            create_pr: open a pull request instead of changing the branch.
-            video: mp4 or picture that shows the agent at play.
-
-        Returns:
-            The commit: `oid` is the revision that loads exactly this agent.
-
-        Raises:
-            HubError: not logged in, no right to write there, or the Hub is out of reach.
-            ValueError: the weights are rounded; a public repository where a private one was asked.
-            FileNotFoundError: no such video.
-        """
-        return push_bundle(
-            self._bundle(),
-            repo_id,
-            video=video,
-            private=private,
-            token=token,
-            commit_message=commit_message,
-            branch=branch,
-            create_pr=create_pr,
-        )
-
-    def _bundle(self) -> Bundle:
-        return Bundle(self.model, self.specs, self.prompts, self.text, self.documents)
 
     # Acting
 
@@ -278,7 +212,16 @@ class GatoAgent(
         return role.action(ids)
 
     def follow(self, obs: Any, action: Any) -> None:
-        """Read an observation after which somebody else took `action`; raises as `act` does."""
+        """Read an observation after which somebody else acted; the episode goes on with that.
+
+        Args:
+            obs: see `act`.
+            action: what was executed, an element of the action space.
+
+        Raises:
+            InvalidObservationError: see `act`; or it is no action of the task.
+            NonFiniteError: see `act`.
+        """
         role, sequence, streams = self._listen(obs)
         streams.decide([sequence], choice.Given(role.chosen(action)))
 

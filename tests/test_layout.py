@@ -39,6 +39,7 @@ LAYERS = {
     "gato_gym.agents.explanation": 8,
     "gato_gym.agents.demonstrations": 8,
     "gato_gym.agents.sampling": 8,
+    "gato_gym.agents.saving": 8,
     "gato_gym.agents.speech": 8,
     "gato_gym.agents.speaker": 8,
     "gato_gym.agents.utterance": 8,

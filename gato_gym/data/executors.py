@@ -6,6 +6,7 @@ nothing that outlives them: one that is killed costs the batch that it was playi
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Generator, Sequence
 from dataclasses import replace
 from multiprocessing.connection import Connection, wait
@@ -117,10 +118,10 @@ def _work(connection: Connection, jobs: Sequence[Job], seed: Any) -> None:
     def note(value: int) -> None:
         seed.value = value
 
-    if any(job.learner is not None for job in jobs):
-        import torch
-
-        torch.set_num_threads(1)  # the processes are what shares the cores
+    # A learner's network came with the jobs; the processes are what shares the cores. Others go
+    # without torch.
+    if "torch" in sys.modules:
+        sys.modules["torch"].set_num_threads(1)
     with Player(note) as player:
         while True:
             try:

@@ -124,7 +124,7 @@ def test_with_noise_the_expert_plays_between_the_learners_bursts(tmp_path):
     actions = np.concatenate([corpus.read(entry).actions for entry in corpus.episodes()])
     assert 0.35 < (actions == 0).mean() < 0.65
     assert all((corpus.read(entry).expert_actions == 2).all() for entry in corpus.episodes())
-    # Another number, and another episode under another name.
+    # Another share makes other episodes.
     toy(tmp_path, episodes=20, expert=Right(), max_steps=40, **how | {"noise": 0.25})
     assert len(Corpus.open(tmp_path)) == 40
 
