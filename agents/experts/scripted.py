@@ -9,6 +9,7 @@ from __future__ import annotations
 import importlib
 
 from gato_gym.agents import Agent
+from gato_gym.envs.block_stacking.tasks import LOCATE_ID
 from gato_gym.envs.families import family_of
 
 # Expert id -> (module of this package, class).
@@ -22,11 +23,14 @@ SCRIPTED = {
     "scripted/apples": ("apples", "ScriptedForager"),
     "scripted/fetch": ("fetch", "ScriptedFetch"),
     "scripted/language": ("language", "ScriptedLanguage"),
+    "scripted/locator": ("locator", "ScriptedLocator"),
     "scripted/meta_world": ("meta_world", "ScriptedMetaWorld"),
     "scripted/point_maze": ("point_maze", "ScriptedPointMaze"),
     "scripted/popgym": ("memory_games.expert", "ScriptedPOPGym"),
+    "scripted/pong": ("pong", "ScriptedPong"),
     "scripted/skier": ("skiing", "ScriptedSkier"),
     "scripted/stacker": ("stacker", "ScriptedStacker"),
+    "scripted/stacker_anywhere": ("stacker", "StackerAnywhere"),
 }
 
 # Family of tasks -> the expert that plays all of them.
@@ -49,14 +53,16 @@ _SWING_UPS = tuple(
     for variant in ("", "-pixels", "-random-small", "-random-large")
 )
 
-# Task -> its expert, in families that no single expert plays.
+# Task -> its expert, before that of its family and where no single expert plays a family.
 TASK_EXPERTS = {
+    "ALE/Pong-v5": "scripted/pong",
     "ALE/Skiing-v5": "scripted/skier",
     "CarRacing-v3": "analytic/car_racing",
     **{f"Fetch{task}-v4": "scripted/fetch" for task in ("PickAndPlace", "Push", "Reach", "Slide")},
     "LunarLander-v3": "analytic/classic",
     "LunarLanderContinuous-v3": "analytic/classic",
     **dict.fromkeys(_SWING_UPS, "analytic/pendulum"),
+    LOCATE_ID: "scripted/locator",
     "PointMaze_UMaze-v3": "scripted/point_maze",
     "PointMaze_Open-v3": "scripted/point_maze",
     "PointMaze_Open_Diverse_G-v3": "scripted/point_maze",
@@ -70,6 +76,7 @@ TASK_EXPERTS = {
 # Tasks whose scripted expert is better than a learned one would be or is.
 SCRIPTED_FIRST = frozenset(
     {
+        "ALE/Pong-v5",
         "Acrobot-v1",
         "CarRacing-v3",
         "LunarLander-v3",

@@ -5,7 +5,14 @@ Registration imports neither MuJoCo nor the environment: Gymnasium loads them on
 
 import gymnasium
 
-from gato_gym.envs.block_stacking.tasks import HORIZON, TASKS, StackingTask, task_ids
+from gato_gym.envs.block_stacking.tasks import (
+    HORIZON,
+    LOCATE_ID,
+    SCENES,
+    TASKS,
+    StackingTask,
+    task_ids,
+)
 
 __all__ = ["ENV_ID", "HORIZON", "TASKS", "StackingTask", "register_block_stacking", "task_ids"]
 
@@ -23,3 +30,9 @@ def register_block_stacking() -> None:
                     max_episode_steps=HORIZON,
                     kwargs={"task": task.name, "observation": observation},
                 )
+    if LOCATE_ID not in gymnasium.registry:
+        gymnasium.register(
+            id=LOCATE_ID,
+            entry_point="gato_gym.envs.block_stacking.locating:BlockLocatingEnv",
+            max_episode_steps=SCENES,
+        )

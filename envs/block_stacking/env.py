@@ -33,7 +33,13 @@ import gymnasium
 import numpy as np
 from gymnasium import spaces
 
-from gato_gym.envs.block_stacking import instructions, observations, placement, scene
+from gato_gym.envs.block_stacking import (
+    instructions,
+    observations,
+    placement,
+    scene,
+    scenes,
+)
 from gato_gym.envs.block_stacking.control import MAX_SPEED, MAX_YAW_RATE, CartesianController
 from gato_gym.envs.block_stacking.palettes import PALETTES, STANDARD
 from gato_gym.envs.block_stacking.randomise import Randomiser
@@ -115,6 +121,7 @@ class BlockStackingEnv(gymnasium.Env):
         self.instruction: instructions.Instruction | None = None
         self._held = 0
         self._last_height = 0.0
+        self._scattered = self._scatter_next = False
 
     @property
     def pair(self) -> tuple[str, ...]:
@@ -150,6 +157,9 @@ class BlockStackingEnv(gymnasium.Env):
         placement.lower_arm(self.sensors, self.controller, self.np_random)
         for _ in range(3):
             self.controller.apply((0.0, 0.0, 0.0), 0.0, close=False)
+        self._scattered, self._scatter_next = self._scatter_next, False
+        if self._scattered:
+            self._rearrange()
         self._held = 0
         self._last_height = self._pinch()[0][2]
         return self._observe(), self._info(self._success())
@@ -166,6 +176,10 @@ class BlockStackingEnv(gymnasium.Env):
         values = action.tolist()
         if not all(map(math.isfinite, values)):
             raise ValueError(f"the action is not finite: {values}")
+        if self._scattered:
+            self._rearrange()
+            self._last_height = self._pinch()[0][2]
+            return self._observe(), 0.0, False, False, self._info(False)
         x, y, z, yaw, grip = (min(max(value, -1.0), 1.0) for value in values)
         self._last_height = self._pinch()[0][2]
         self.controller.apply(
@@ -180,6 +194,20 @@ class BlockStackingEnv(gymnasium.Env):
             shaped = SHAPED[self.task.goal](self.situation(), *self.pair)
             reward, terminated = float(shaped), False
         return self._observe(), reward, terminated, False, self._info(success)
+
+    def scatter(self) -> None:
+        """In the episode that the next reset begins, every step shows another moment of the work.
+
+        The action changes nothing then and earns nothing. What an expert would do at moments that
+        have nothing to do with each other is data that cannot be foreseen from the last action
+        (`scripted/stacker_anywhere` collects it).
+
+        Raises:
+            ValueError: the task's objects are dropped into a basket.
+        """
+        if self.task.dropped:
+            raise ValueError(f"{self.task.name} cannot be scattered: its objects are no cubes")
+        self._scatter_next = True
 
     def render(self) -> np.ndarray | None:
         """The frame, (height, width, 3) uint8, for render_mode "rgb_array"; else None."""
@@ -205,6 +233,9 @@ class BlockStackingEnv(gymnasium.Env):
     def situation(self) -> Situation:
         """What rewards are computed from."""
         return self.sensors.situation(self.controller.pose()[0])
+
+    def _rearrange(self) -> None:
+        scenes.arrange(self.sensors, self.controller, self.np_random, *self.pair)
 
     def _draw_shapes(self) -> dict[str, Shape]:
         drawn = {}

@@ -80,6 +80,10 @@ TASKS = {
 }
 
 
+SCENES = 20  # of an episode of locating
+LOCATE_ID = _ID.format(dash="-", name="Locate-pixels")
+
+
 def task_ids() -> list[str]:
     """Every Gymnasium id: the tasks with state observations, then those with pixels."""
-    return [t.id for t in TASKS.values()] + [t.pixel_id for t in TASKS.values()]
+    return [t.id for t in TASKS.values()] + [t.pixel_id for t in TASKS.values()] + [LOCATE_ID]

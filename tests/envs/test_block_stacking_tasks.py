@@ -10,6 +10,7 @@ from gymnasium.utils.env_checker import check_env
 
 from gato_gym.envs.block_stacking import TASKS, register_block_stacking, scene, task_ids
 from gato_gym.envs.block_stacking.env import STEPS_TO_HOLD, BlockStackingEnv
+from gato_gym.envs.block_stacking.tasks import LOCATE_ID
 from gato_gym.envs.families.block_stacking import FAMILY
 
 register_block_stacking()
@@ -38,10 +39,10 @@ def run(env, steps=30, action=IDLE):
     return successes, terminated
 
 
-def test_24_ids_are_registered_with_one_horizon():
-    ids = FAMILY.ids()
-    assert ids == task_ids()
-    assert len(set(ids)) == 24
+def test_25_ids_are_registered_and_the_arm_moves_for_one_horizon():
+    assert FAMILY.ids() == task_ids()
+    assert len(set(task_ids())) == 25
+    ids = [name for name in task_ids() if name != LOCATE_ID]
     for name in ("", "-Reach", "-Lift", "-StackThree", "-Pyramid", "-Triplet5", "-Triplets"):
         assert f"gato_gym/BlockStacking{name}-v0" in ids
         assert f"gato_gym/BlockStacking{name}-pixels-v0" in ids

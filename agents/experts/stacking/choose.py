@@ -24,6 +24,7 @@ from gato_gym.agents.experts.stacking.view import View
 PLAN_EVERY = 6  # steps; a body in motion is not worth more plans than that
 MOVED = 0.006  # m by which a body may move before its grasp is planned again
 TURNED = 0.10  # of its rotation matrix, likewise
+HAND_TURNED = 0.2  # rad; then another side may be nearer, and nobody sees which one was meant
 SUPPORT_MOVED = 0.004  # m by which what will carry may move before the place is planned again
 BLOCKED = 0.8  # cost of a grasp that is better avoided
 MOST_FAILURES = 8  # after which nothing more is cleared away
@@ -39,7 +40,7 @@ class GraspChoice:
         self._job: Job | None = None
         self._grasp: Grasp | None = None
         self._body: Body | None = None
-        self._planned = 0
+        self._planned, self._yaw = 0, 0.0
         self._failed: list[tuple[str, Grasp]] = []
         self._blocker: tuple[str, Body] | None = None
         self._posed: tuple[Grasp | None, Body | None] = None, None  # what `_pose` is of
@@ -76,10 +77,9 @@ class GraspChoice:
         """
         body = view.bodies[job.mover]
         if self._grasp is not None and self._body is not None and self._job == job:
-            if keep or body is self._body or step - self._planned < PLAN_EVERY:
+            if keep or step - self._planned < PLAN_EVERY:
                 return self._grasp
-            moved = np.abs(body.position - self._body.position).max()
-            if moved < MOVED and np.abs(body.rotation - self._body.rotation).max() < TURNED:
+            if abs(view.yaw - self._yaw) < HAND_TURNED and not self._has_moved(body):
                 return self._grasp
         highest = math.inf
         if job.supports:
@@ -91,8 +91,16 @@ class GraspChoice:
         if job.place != "aside" and grasps[0].cost > BLOCKED:
             self._find_blocker(view, job, grasps[0].cost, highest)
         self._grasp = min(grasps, key=lambda grasp: grasp.cost + self._regret(job, grasp))
-        self._job, self._body, self._planned = job, body, step
+        self._job, self._body, self._planned, self._yaw = job, body, step, view.yaw
         return self._grasp
+
+    def _has_moved(self, body: Body) -> bool:
+        """Whether it is elsewhere than when its grasp was planned."""
+        before = self._body
+        if before is None or body is before:
+            return False
+        moved = np.abs(body.position - before.position).max() >= MOVED
+        return bool(moved or np.abs(body.rotation - before.rotation).max() >= TURNED)
 
     def give_up(self, job: Job) -> None:
         """Remembers that the grasp of a job's body did not work."""

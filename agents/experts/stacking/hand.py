@@ -19,6 +19,7 @@ OPEN, CLOSE = -1.0, 1.0
 OPENED = 0.85  # opening from which the fingers are out of the way
 GAP = 0.010  # m kept between what moves and what it flies over
 CEILING = scene.WORKSPACE_HIGH[2]
+LEVER = 0.05  # m; turns count as motion of this radius
 CORRIDOR = 0.075  # m, half the width of what the open gripper sweeps
 
 
@@ -39,12 +40,16 @@ def approach(
     point: tuple[float, float, float],
     yaw: float,
     obstacles: list[Body],
+    slack: float = 0.0,
 ) -> tuple[Motion, float]:
-    """Towards a grasp pose with open fingers; also returns how far off it is [m]."""
+    """Towards a grasp pose with open fingers; also returns how far off it is [m].
+
+    It turns all the way, but does not wait for the last `slack` [rad].
+    """
     x, y, z = (goal - here for goal, here in zip(point, view.pinch.tolist(), strict=True))
     turn = yaw - view.yaw
     aside = math.hypot(x, y)
-    error = max(aside, 0.05 * abs(turn))
+    error = max(aside, LEVER * max(0.0, abs(turn) - slack))
     if view.opening < OPENED:
         # Near a body the fingers first open where they are.
         near = min(math.dist((b.x, b.y, b.z), view.pinch) for b in view.bodies.values())
@@ -62,9 +67,9 @@ def approach(
 
 
 def carry(
-    view: View, held: Body, place: Placement, obstacles: list[Body]
+    view: View, held: Body, place: Placement, obstacles: list[Body], slack: float = 0.0
 ) -> tuple[Motion, float, float]:
-    """Brings a held body over its place and down on it.
+    """Brings a held body over its place and down on it; `slack` as in `approach`.
 
     Returns:
         The motion, the horizontal error [m] and the height of the body above the place [m].
@@ -73,7 +78,7 @@ def carry(
     x, y = goal_x - held.x, goal_y - held.y
     turn = place.yaw - view.yaw
     aside = math.hypot(x, y)
-    error = max(aside, 0.05 * abs(turn))
+    error = max(aside, LEVER * max(0.0, abs(turn) - slack))
     height = held.low - place.height
     pinch = float(view.pinch[2])
     below = max(0.0, held.low - pinch + TIP_BELOW)  # how far the fingers reach below the body
