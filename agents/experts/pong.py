@@ -1,8 +1,7 @@
 """The scripted player of ALE's Pong: its paddle follows the ball.
 
 It reads the console's memory; a player sees the same on the screen. What it does follows from two
-frames, so a clone has little to learn; an expert trained on the memory (sb3/ALE/Pong-v5) presses
-buttons of the same effect in turn, which nobody can foresee.
+frames, and one button of those with the same effect is pressed: a clone has little to learn.
 """
 
 from __future__ import annotations

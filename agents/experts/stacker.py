@@ -37,7 +37,7 @@ LONG_LANDED = 12  # steps
 LONG_IDLE = 16  # steps without motion after which something must be in the way
 IDLE = 0.001  # m per step
 # An open hand takes a cube at any angle and its pads turn it; on another cube it stands at any. So
-# nothing waits for the turn, which is the one thing that pictures of 64 x 64 hardly show.
+# nothing waits for the turn.
 CUBE_SLACK = math.pi / 4
 LIFT_TO = 0.07  # m
 
