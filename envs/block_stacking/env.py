@@ -170,17 +170,10 @@ class BlockStackingEnv(gymnasium.Env):
         Raises:
             ValueError: the action has another shape than (5,) or is not finite.
         """
-        action = np.asarray(action, np.float64)
-        if action.shape != (5,):
-            raise ValueError(f"the action has shape {action.shape}, expected (5,)")
-        values = action.tolist()
-        if not all(map(math.isfinite, values)):
-            raise ValueError(f"the action is not finite: {values}")
+        x, y, z, yaw, grip = self._clipped(action)
         if self._scattered:
             self._rearrange()
-            self._last_height = self._pinch()[0][2]
             return self._observe(), 0.0, False, False, self._info(False)
-        x, y, z, yaw, grip = (min(max(value, -1.0), 1.0) for value in values)
         self._last_height = self._pinch()[0][2]
         self.controller.apply(
             (MAX_SPEED * x, MAX_SPEED * y, MAX_SPEED * z), MAX_YAW_RATE * yaw, close=grip > 0
@@ -236,6 +229,17 @@ class BlockStackingEnv(gymnasium.Env):
 
     def _rearrange(self) -> None:
         scenes.arrange(self.sensors, self.controller, self.np_random, *self.pair)
+        self._last_height = self._pinch()[0][2]
+
+    def _clipped(self, action: Any) -> list[float]:
+        """The numbers of an action, within its bounds."""
+        action, shape = np.asarray(action, np.float64), self.action_space.shape
+        if action.shape != shape:
+            raise ValueError(f"the action has shape {action.shape}, expected {shape}")
+        values = action.tolist()
+        if not all(map(math.isfinite, values)):
+            raise ValueError(f"the action is not finite: {values}")
+        return [min(max(value, -1.0), 1.0) for value in values]
 
     def _draw_shapes(self) -> dict[str, Shape]:
         drawn = {}

@@ -41,10 +41,10 @@ class BlockLocatingEnv(BlockStackingEnv):
         self, *, seed: int | None = None, options: dict[str, Any] | None = None
     ) -> tuple[dict[str, Any], dict[str, Any]]:
         """The first scene."""
-        super().reset(seed=seed, options=options)
+        self.scatter()
+        observation, _ = super().reset(seed=seed, options=options)
         self._seen = 0
-        self._arrange()
-        return self._observe(), {}
+        return observation, {}
 
     def step(self, action: np.ndarray) -> tuple[dict[str, Any], float, bool, bool, dict[str, Any]]:
         """Judges the answer and shows the next scene.
@@ -52,15 +52,10 @@ class BlockLocatingEnv(BlockStackingEnv):
         Raises:
             ValueError: the action has another shape than (8,) or is not finite.
         """
-        action = np.asarray(action, np.float64)
-        if action.shape != (8,):
-            raise ValueError(f"the action has shape {action.shape}, expected (8,)")
-        if not np.isfinite(action).all():
-            raise ValueError(f"the action is not finite: {action.tolist()}")
-        error = (np.clip(action, -1.0, 1.0) - self.answer()).reshape(2, 4)
+        error = (np.array(self._clipped(action)) - self.answer()).reshape(2, 4)
         located = FAR * np.linalg.norm(error[:, :3], axis=1) < LOCATED
         self._seen += 1
-        self._arrange()
+        self._rearrange()
         return self._observe(), float(located.mean()) / SCENES, self._seen == SCENES, False, {}
 
     def answer(self) -> np.ndarray:
@@ -71,7 +66,3 @@ class BlockLocatingEnv(BlockStackingEnv):
             parts += [(float(there) - here) / FAR for there, here in zip(pose, pinch, strict=False)]
             parts.append(quarter(yaw_of(pose) - yaw) / (math.pi / 4))
         return np.clip(parts, -1.0, 1.0)
-
-    def _arrange(self) -> None:
-        self._rearrange()
-        self._last_height = self._pinch()[0][2]
