@@ -16,7 +16,7 @@ import numpy as np
 from gato_gym.agents.experts.stacking import hand
 from gato_gym.agents.experts.stacking.choose import GraspChoice, PlaceChoice
 from gato_gym.agents.experts.stacking.grasp import Reach
-from gato_gym.agents.experts.stacking.hand import CLOSE, LEVER, Motion
+from gato_gym.agents.experts.stacking.hand import CLOSE, LEVER, STRICT, Motion, Tolerance
 from gato_gym.agents.experts.stacking.script import Job, next_job
 from gato_gym.agents.experts.stacking.view import TABLE, Eyes, View
 from gato_gym.agents.experts.unsuitable import unsuitable
@@ -27,8 +27,7 @@ REACH = Reach(np.array(scene.WORKSPACE_LOW), np.array(scene.WORKSPACE_HIGH))
 # An error of this size is answered by full speed.
 FULL_SPEED_AT = 0.0125  # m
 FULL_YAW_RATE_AT = 0.2  # rad
-ALIGNED, NEARLY = 0.004, 0.012  # m off a grasp pose: to begin closing, to go on closing
-NEARLY_TURNED = 0.2  # rad, likewise
+NEARLY, NEARLY_TURNED = 0.008, 0.2  # m, rad beyond the tolerance: to go on closing
 FIRM = 3  # steps of a full grip before it is trusted
 PATIENCE = 25  # steps of closing after which a grasp has failed
 PLACED, TOUCHED = 0.006, 0.003  # m aside and above its place at which a body is let go
@@ -36,9 +35,9 @@ LANDED = 0.012  # m above its place: near enough if it touches what is below
 LONG_LANDED = 12  # steps
 LONG_IDLE = 16  # steps without motion after which something must be in the way
 IDLE = 0.001  # m per step
-# An open hand takes a cube at any angle and its pads turn it; on another cube it stands at any. So
-# nothing waits for the turn.
-CUBE_SLACK = math.pi / 4
+# An open hand takes a cube at any angle and its pads turn it; on another cube it stands at any. And
+# it need not be in the middle. So nothing waits for the turn, nor for the last millimetres.
+CUBES = Tolerance(aside=0.010, turn=math.pi / 4)
 LIFT_TO = 0.07  # m
 
 
@@ -48,7 +47,7 @@ class ScriptedStacker:
     def __init__(self) -> None:
         self._eyes: Eyes | None = None
         self._env: Any = None
-        self._slack = 0.0
+        self._tolerance = STRICT
         self._forget()
 
     def reset(self, env: Any) -> None:
@@ -61,7 +60,7 @@ class ScriptedStacker:
             raise unsuitable("the scripted stacker", PLAYS, env)
         self._eyes = Eyes(env)
         self._env = env.unwrapped
-        self._slack = 0.0 if self._env.task.dropped else CUBE_SLACK
+        self._tolerance = STRICT if self._env.task.dropped else CUBES
         self._forget()
 
     def _forget(self) -> None:
@@ -122,8 +121,8 @@ class ScriptedStacker:
         point, yaw = self._grasps.pose(view, job, self._step, keep=self._closing > 0)
         if 0 < self._closing < PATIENCE:
             x, y, z = (goal - here for goal, here in zip(point, self._tool[:3], strict=True))
-            turned = abs(yaw - view.yaw) < NEARLY_TURNED + self._slack
-            if max(abs(x), abs(y), abs(z)) < NEARLY and turned:
+            near = max(abs(x), abs(y), abs(z)) < self._tolerance.aside + NEARLY
+            if near and abs(yaw - view.yaw) < self._tolerance.turn + NEARLY_TURNED:
                 self.phase = "close"
                 self._closing += 1
                 self._idle = 0
@@ -133,8 +132,10 @@ class ScriptedStacker:
             self._grasps.give_up(job)
         self._closing = 0
         self.phase = "fetch"
-        motion, error = hand.approach(view, body, point, yaw, view.others(job.mover), self._slack)
-        if error > ALIGNED:
+        motion, error = hand.approach(
+            view, body, point, yaw, view.others(job.mover), self._tolerance
+        )
+        if error > self._tolerance.aside:
             return motion
         if job.place == "touch":
             return Motion()
@@ -152,11 +153,14 @@ class ScriptedStacker:
         if job.place == "up":
             return Motion(z=LIFT_TO - held.low, grip=CLOSE)
         place = self._places.place(view, job, base)
-        motion, error, height = hand.carry(view, held, place, view.others(job.mover), self._slack)
+        motion, error, height = hand.carry(
+            view, held, place, view.others(job.mover), self._tolerance
+        )
         touches = any(view.touches(job.mover, ground) for ground in job.supports or (TABLE,))
-        landed = touches and height < LANDED and error < 2 * PLACED
+        placed = max(PLACED, self._tolerance.aside)
+        landed = touches and height < LANDED and error < 2 * placed
         self._landed = self._landed + 1 if landed else 0
-        there = error < PLACED and height < TOUCHED
+        there = error < placed and height < TOUCHED
         if there or self._landed > LONG_LANDED or self._idle > LONG_IDLE:
             return self._release()
         return motion

@@ -24,6 +24,22 @@ CORRIDOR = 0.075  # m, half the width of what the open gripper sweeps
 
 
 @dataclass(frozen=True)
+class Tolerance:
+    """How well the hand must stand before it goes down and closes or opens.
+
+    Args:
+        aside: of the place [m].
+        turn: of the angle [rad]; it turns all the way, but does not wait for the rest.
+    """
+
+    aside: float = 0.004
+    turn: float = 0.0
+
+
+STRICT = Tolerance()
+
+
+@dataclass(frozen=True)
 class Motion:
     """One step: how far to go [m], how far to turn [rad] and the gripper's command."""
 
@@ -40,16 +56,13 @@ def approach(
     point: tuple[float, float, float],
     yaw: float,
     obstacles: list[Body],
-    slack: float = 0.0,
+    tolerance: Tolerance = STRICT,
 ) -> tuple[Motion, float]:
-    """Towards a grasp pose with open fingers; also returns how far off it is [m].
-
-    It turns all the way, but does not wait for the last `slack` [rad].
-    """
+    """Towards a grasp pose with open fingers; also returns how far off it is [m]."""
     x, y, z = (goal - here for goal, here in zip(point, view.pinch.tolist(), strict=True))
     turn = yaw - view.yaw
     aside = math.hypot(x, y)
-    error = max(aside, LEVER * max(0.0, abs(turn) - slack))
+    error = max(aside, LEVER * max(0.0, abs(turn) - tolerance.turn))
     if view.opening < OPENED:
         # Near a body the fingers first open where they are.
         near = min(math.dist((b.x, b.y, b.z), view.pinch) for b in view.bodies.values())
@@ -59,7 +72,7 @@ def approach(
         tops = _tops_on_the_way(view, point[0], point[1], obstacles, CORRIDOR)
         hover = max(hover, tops + TIP_BELOW + GAP)
     hover = min(hover, CEILING)
-    rise = z + min(max((error - 0.004) * 6.0, 0.0), max(0.0, hover - point[2]))
+    rise = z + min(max((error - tolerance.aside) * 6.0, 0.0), max(0.0, hover - point[2]))
     error = max(error, 1.5 * abs(z))
     if rise > 0.012:
         return Motion(0.0, 0.0, rise, turn if rise < 0.03 else 0.0), error
@@ -67,9 +80,13 @@ def approach(
 
 
 def carry(
-    view: View, held: Body, place: Placement, obstacles: list[Body], slack: float = 0.0
+    view: View,
+    held: Body,
+    place: Placement,
+    obstacles: list[Body],
+    tolerance: Tolerance = STRICT,
 ) -> tuple[Motion, float, float]:
-    """Brings a held body over its place and down on it; `slack` as in `approach`.
+    """Brings a held body over its place and down on it.
 
     Returns:
         The motion, the horizontal error [m] and the height of the body above the place [m].
@@ -78,17 +95,17 @@ def carry(
     x, y = goal_x - held.x, goal_y - held.y
     turn = place.yaw - view.yaw
     aside = math.hypot(x, y)
-    error = max(aside, LEVER * max(0.0, abs(turn) - slack))
+    error = max(aside, LEVER * max(0.0, abs(turn) - tolerance.turn))
     height = held.low - place.height
     pinch = float(view.pinch[2])
     below = max(0.0, held.low - pinch + TIP_BELOW)  # how far the fingers reach below the body
-    if aside < 0.012:
+    if aside < tolerance.aside + 0.008:
         clearance = GAP + 0.012
     else:
         margin = max(held.solid.radius, CORRIDOR)
         tops = _tops_on_the_way(view, goal_x, goal_y, obstacles, margin)
         clearance = max(0.0, tops - place.height) + GAP + below
-    wanted = min(max((error - 0.004) * 4.0, 0.0), clearance) - 0.001
+    wanted = min(max((error - tolerance.aside) * 4.0, 0.0), clearance) - 0.001
     rise = min(wanted - height, CEILING - pinch)
     if rise > 0.010:
         return Motion(0.0, 0.0, rise, 0.0 if height < 0.010 else turn, CLOSE), error, height
