@@ -120,17 +120,18 @@ class Start:
 
 
 def _remembered(card: Any) -> Any:
-    """The card of an earlier run as a later one keeps it: its curve without single tasks, for a
-    chain of runs has a card for each."""
-    curve = card.get("curve") if isinstance(card, dict) else None
-    if not isinstance(curve, list) or not all(isinstance(point, dict) for point in curve):
+    """The card of an earlier run as a later one keeps it, for a chain of runs has a card for each:
+    its curve without single tasks, and not what it says of demonstrations, which are not here."""
+    if not isinstance(card, dict):
         return card
-    parts = ("losses", "accuracy")
-    thin = [{k: v for k, v in point.items() if k not in parts} for point in curve]
-    earlier = card.get("start")
+    kept = {name: told for name, told in card.items() if name != "prompts"}
+    curve, earlier = card.get("curve"), card.get("start")
+    if isinstance(curve, list) and all(isinstance(point, dict) for point in curve):
+        parts = ("losses", "accuracy")
+        kept["curve"] = [{k: v for k, v in point.items() if k not in parts} for point in curve]
     if isinstance(earlier, dict) and "card" in earlier:
-        card = card | {"start": earlier | {"card": _remembered(earlier["card"])}}
-    return card | {"curve": thin}
+        kept["start"] = earlier | {"card": _remembered(earlier["card"])}
+    return kept
 
 
 def _checked(shape: ModelConfig, text: TextTokenizer) -> ModelConfig:

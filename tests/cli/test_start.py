@@ -20,6 +20,7 @@ TASKS = {"losses": {"CartPole-v1": 2.0}, "accuracy": {"CartPole-v1": 0.5}}
 CARD = {
     **{"steps": 7, "tokens": 3_000_000, "seconds": 1800.0, "machine": "a laptop"},
     "curve": [POINT | TASKS],
+    "prompts": {"CartPole-v1": {"seed": 1, "return": 500.0, "steps": 500, "expert": "sb3"}},
     "start": {"card": {"tokens": 2_000_000, "seconds": 3600.0, "curve": [POINT | TASKS]}},
 }
 
@@ -47,8 +48,9 @@ def test_a_run_starts_from_the_agent_and_says_so(train, run_json, tmp_path):
     told = json.loads((tmp_path / "run/agent/card.json").read_text())
     assert told["size"] == "tiny" and result["parameters"] == told["parameters"]
     assert told["start"]["agent"] == "agent"
-    # What it went on from, each curve without its tasks.
-    assert told["start"]["card"] == CARD | {
+    # What it went on from, each curve without its tasks, and without demonstrations.
+    assert told["start"]["card"].keys() == CARD.keys() - {"prompts"}
+    assert told["start"]["card"] | {"prompts": CARD["prompts"]} == CARD | {
         "curve": [POINT],
         "start": {"card": CARD["start"]["card"] | {"curve": [POINT]}},
     }
