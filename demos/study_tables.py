@@ -42,12 +42,12 @@ def plateau() -> list[str]:
 
 
 def later_parts() -> list[str]:
-    """The weights after the second and the third part, and the bundled ones after the fourth."""
+    """The weights after the third and the fourth part, and the bundled ones after the fifth."""
     told = json.loads(SCORECARD.read_text())
     late = {domain: _brief(row) for domain, row in told["domains"].items()}
     return _parts(
-        ("after the second part", _record("second_part.json")),
-        ("after the third", _record("third_part.json")),
+        ("after the third part", _record("third_part.json")),
+        ("after the fourth", _record("fourth_part.json")),
         ("in the end", late | {"all": _brief(told["overall"])}),
     )
 

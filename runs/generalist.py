@@ -23,8 +23,12 @@ from pathlib import Path
 from gato_gym import GatoAgent, envs
 from gato_gym.types import TaskSpec
 
-# Clean episodes are where prompts come from; noisy ones show how an expert gets back on its way.
-CLEAN_SEED, NOISY_SEED, EVALUATION_SEED = 400_000, 500_000, 9_000
+# Clean episodes are where prompts come from; noisy ones show how an expert gets back on its way;
+# led ones, which the agent of --start plays, what it would do where that agent gets stuck.
+# Scattered ones are the block stacker's at unconnected moments (docs/experts.md).
+CLEAN_SEED, NOISY_SEED, LED_SEED, SCATTERED_SEED = 400_000, 500_000, 700_000, 800_000
+EVALUATION_SEED = 9_000
+ANYWHERE = ["--expert", "scripted/stacker_anywhere"]
 SCORECARD = "scorecard.json"
 
 
@@ -37,6 +41,9 @@ class Part:
     clean   episodes of each task, cut after `clean_steps`; 0 is the task's own end
     noisy   more of them, cut after `noisy_steps`, with random actions on a share `noise` of the
             steps in runs of `burst`
+    led     where there is an agent to go on from: episodes that it plays, cut after `led_steps`, or
+            a share `led_share` of their steps in runs of 5 to 40
+    scattered  episodes of 20 moments, anywhere in the block stacker's work
     toy     a task that stands for them where all is small
     """
 
@@ -48,6 +55,10 @@ class Part:
     burst: tuple[int, int] = (1, 4)
     clean_steps: int = 0
     noisy_steps: int = 0
+    led: int = 0
+    led_steps: int = 0
+    led_share: float = 1.0
+    scattered: int = 0
     toy: str | None = None
 
     def tasks(self) -> dict[str, list[str]]:
@@ -80,41 +91,68 @@ def _games(*names: str) -> tuple[str, ...]:
 # Shares follow the number of tasks and how long an episode of tokens is: what is seen as pictures,
 # or moves an arm, needs most. Arms hold still once they are there, so their episodes are cut. Where
 # a motion is smooth, the action before tells the next one better than what is seen does: there
-# noise is strong and lasts, so that it does not. Left out is what so few tokens do not teach:
-# walking, racing, mazes, stacking from pictures or blocks of odd shapes, and Breakout, of which an
-# agent that misses nothing and hits nothing plays for ever.
+# noise is strong and lasts, so that it does not, and pictures of blocks are shown in no order. Left
+# out is what so few tokens do not teach: walking, racing, mazes, blocks of odd shapes; Breakout,
+# which an agent that misses nothing and hits nothing plays for ever.
+STACKING = "gato_gym/BlockStacking-"
 PARTS = (
-    Part(("Meta-World/*",), 28, 6, 60, 0.15, (1, 5), noisy_steps=250, toy="Meta-World/reach-v3"),
-    Part(("gato_gym/BlockStacking-v0",), 12, 30, 700, 0.2, (2, 6)),
-    Part(("gato_gym/BlockStacking-Instructed-v0",), 12, 30, 600, 0.2, (2, 6)),
-    Part(("gato_gym/BlockStacking-Reach-v0",), 0.5, 30, 200, 0.2, (2, 6)),
-    Part(("gato_gym/BlockStacking-Lift-v0",), 1.5, 30, 270, 0.2, (2, 6)),
+    Part(("Meta-World/*",), 24, 6, 60, 0.15, (1, 5), noisy_steps=250, toy="Meta-World/reach-v3"),
+    Part((f"{STACKING}v0",), 7, 30, 500, 0.2, (2, 6)),
+    Part((f"{STACKING}Instructed-v0",), 6, 30, 500, 0.2, (2, 6)),
+    Part((f"{STACKING}Reach-v0", f"{STACKING}Lift-v0"), 1.5, 30, 150, 0.2, (2, 6)),
+    Part(
+        (f"{STACKING}pixels-v0",),
+        *(22, 30, 350, 0.2, (2, 6)),
+        led=112,
+        led_steps=220,
+        led_share=0.7,
+        scattered=3000,
+    ),
+    Part(
+        (f"{STACKING}Lift-pixels-v0",),
+        *(9, 30, 150, 0.2, (2, 6)),
+        led=32,
+        led_steps=160,
+        led_share=0.8,
+        scattered=1000,
+    ),
+    Part(
+        (f"{STACKING}Reach-pixels-v0",),
+        *(8, 30, 150, 0.2, (2, 6)),
+        led=24,
+        led_steps=80,
+        scattered=1000,
+    ),
+    Part((f"{STACKING}Locate-pixels-v0",), 4, 3000),
     Part(
         ("domain:babyai_pixels",),
-        *(10, 100, 300, 0.15, (1, 3)),
+        *(9, 100, 300, 0.15, (1, 3)),
         toy="gato_gym/BabyAI-GoToObj-pixels-v0",
     ),
-    Part(_games("Boxing"), 3.5, 20, 150, 0.3, (1, 8)),
-    Part(_games("CrazyClimber", "Kangaroo", "Krull"), 7.5, 3, 100, 0.3, (1, 8), 4000, 3000),
-    Part(_games("Skiing"), 3.5, 10, 150, 0.3, (1, 24)),
-    Part(_games("Freeway", "KungFuMaster"), 2.8, 3, 25, 0.1, (1, 4), 4000, 3000),
-    Part(_games("Pong"), 1, 3, 25, 0.1, (1, 4), 4000, 3000),
-    Part(_games("Asterix", "UpNDown"), 1.2, 10, 60, 0.1, (1, 4)),
-    Part(("text/captioning", "text/vqa"), 3, 2200),
-    Part(("text/dialogue",), 1.5, 3000),
-    Part(("Reacher-v5", "Swimmer-v5", "Hopper-v5"), 2.4, 5, 60, 0.3, (1, 8)),
+    Part(_games("Boxing"), 5, 20, 150, 0.3, (1, 8)),
+    Part(_games("Kangaroo"), 3, 3, 100, 0.3, (1, 8), 4000, 3000, led=120, led_steps=900),
+    Part(_games("Krull"), 3, 3, 100, 0.3, (1, 8), 4000, 3000, led=32, led_steps=1500),
+    Part(_games("CrazyClimber"), 0.7, 3, 100, 0.3, (1, 8), 4000, 3000),
+    Part(_games("Skiing"), 7, 10, 150, 0.3, (1, 24), led=440, led_steps=450),
+    Part(_games("Pong"), 5, 4, 60, 0.2, (1, 8), 4000, 1200, led=32, led_steps=500),
+    Part(_games("Freeway", "KungFuMaster"), 3.4, 3, 25, 0.1, (1, 4), 4000, 3000),
+    Part(_games("Asterix", "UpNDown"), 0.8, 10, 60, 0.1, (1, 4)),
+    Part(("text/captioning", "text/vqa"), 4, 2200),
+    Part(("text/dialogue",), 2, 3000),
+    Part(("Reacher-v5", "Swimmer-v5"), 1.6, 5, 60, 0.3, (1, 8)),
+    Part(("Hopper-v5",), 1.5, 5, 60, 0.3, (1, 8), led=112, led_steps=300),
     Part(("domain:dm_control", "domain:dm_control_random_small"), 9, 4, 40, 0.3, (1, 8)),
-    Part(("LunarLander*",), 2.5, 8, 150, 0.2, (1, 8)),
+    Part(("LunarLander*",), 3, 8, 150, 0.2, (1, 8)),
     Part(
         (
             *("popgym-*OnlyCart[Pp]ole*", "popgym-RepeatPrevious[EM]*"),
             *("popgym-MultiarmedBandit[EM]*", "popgym-HigherLower*"),
         ),
-        *(5, 150, 300, 0.2, (1, 4)),
+        *(4.6, 150, 300, 0.2, (1, 4)),
     ),
-    Part(("popgym-RepeatFirst*",), 3, 150, 150, 0.2, (1, 4)),
-    Part(("domain:classic",), 2.5, 20, 200, 0.3, (1, 6), toy="CartPole-v1"),
-    Part(("domain:toy_text",), 1, 300),
+    Part(("popgym-RepeatFirst*",), 2, 150, 150, 0.2, (1, 4)),
+    Part(("domain:classic",), 3, 20, 200, 0.3, (1, 6), toy="CartPole-v1"),
+    Part(("domain:toy_text",), 0.8, 300),
 )
 
 TRAIN = ("--batch", "24", "--learning-rate", "1e-3", "--optimizer", "muon", "--compile", "on")
@@ -128,7 +166,7 @@ TRAIN += (
     "--log-every",
     "50",
 )
-STEPS = 20_400  # of all parts behind the bundled weights (docs/generalist.md)
+STEPS = 43_600  # of all parts behind the bundled weights (docs/generalist.md)
 TOY_TRAIN = ("--size", "tiny", "--batch", "2", "--log-every", "1")
 
 
@@ -139,7 +177,13 @@ def collect(part: Part, options: argparse.Namespace) -> Iterator[list[str]]:
     ways = [
         (part.clean, CLEAN_SEED, part.clean_steps, []),
         (part.noisy, NOISY_SEED, part.noisy_steps, noise),
+        (part.scattered, SCATTERED_SEED, 20, ANYWHERE),
     ]
+    if options.start is not None:
+        learner = ["--learner", options.start]
+        if part.led_share < 1:
+            learner += ["--noise", str(part.led_share), "--burst", "5", "40"]
+        ways.append((part.led, LED_SEED, part.led_steps, learner))
     for episodes, seed, steps, injected in ways:
         if not episodes:
             continue

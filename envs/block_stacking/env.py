@@ -9,8 +9,9 @@ Observations, `observation="state"` (float32):
     proprioception (8,)  pinch position relative to the workspace's centre [m] (3), sin yaw and
                          cos yaw, gripper opening (0 closed .. 1 open), grasp flag (both pads press
                          on one object), pinch vertical velocity as a fraction of 0.10 m/s
-    red, blue, green (7,)  as far as the task has them: position relative to the pinch point [m]
-                         (3), quaternion w, x, y, z, w >= 0
+    red, blue, green (7,)  as far as the task has them: position relative to the pinch point [m],
+                         along the world's axes (3); orientation relative to the fingers, which the
+                         yaw turns: quaternion w, x, y, z, w >= 0
     shapes (3, 6)        tasks with objects other than cubes: the parameters of red, blue, green
                          (sides, shrink, shear, three sizes), scaled to about [-1, 1]
     instruction          the instructed task: a sentence that says which block goes on which
@@ -218,7 +219,7 @@ class BlockStackingEnv(gymnasium.Env):
         pinch, yaw = self._pinch()
         parts = {"proprioception": self._proprioception(pinch, yaw)}
         for colour, pose in self.sensors.poses.items():
-            parts[colour] = observations.relative_pose(pose.tolist(), pinch)
+            parts[colour] = observations.relative_pose(pose.tolist(), pinch, yaw)
         if self.task.dropped:
             parts["shapes"] = self._scaled_shapes.copy()
         return {**parts, **self._words()}

@@ -57,10 +57,18 @@ def proprioception(sensors: Sensors, pinch: list[float], yaw: float, rise: float
     return _within(values, PROPRIOCEPTION_LOW, PROPRIOCEPTION_HIGH)
 
 
-def relative_pose(pose: list[float], pinch: list[float]) -> np.ndarray:
-    """Position relative to the pinch point and the quaternion whose w is not negative, (7,)."""
+def relative_pose(pose: list[float], pinch: list[float], yaw: float) -> np.ndarray:
+    """Position relative to the pinch point, along the axes of the world, and the quaternion of the
+    orientation as seen from the fingers, whose w is not negative, (7,).
+
+    An action moves along the axes of the world and turns the fingers: so each part is what an
+    action changes.
+    """
     x, y, z = pinch
     w, i, j, k = pose[3:]
+    cosine, sine = math.cos(yaw / 2), math.sin(yaw / 2)
+    w, k = cosine * w + sine * k, cosine * k - sine * w
+    i, j = cosine * i + sine * j, cosine * j - sine * i
     norm = math.sqrt(w * w + i * i + j * j + k * k)
     # The first component that is not zero is positive: one of the two equal quaternions.
     leading = w if abs(w) > 1e-9 else i if abs(i) > 1e-9 else j if abs(j) > 1e-9 else k

@@ -169,6 +169,38 @@ def test_actions_move_the_pinch_as_documented(env):
     assert observation["proprioception"][5] < 0.1  # closed
 
 
+@pytest.mark.parametrize(("hand", "block"), [(0.0, 0.3), (0.7, 0.3), (-0.7, 0.7)])
+def test_a_block_is_seen_from_the_fingers(env, hand, block):
+    """Its place along the axes that actions move along, its orientation from where the yaw is."""
+    env.reset(seed=4)
+    env.controller.place(np.array(scene.WORKSPACE_CENTRE), hand)
+    env.data.joint("red").qpos[:] = [0.6, 0.1, 0.1, np.cos(block / 2), 0, 0, np.sin(block / 2)]
+    seen = env.state_observation()["red"]
+    pinch, yaw = env.controller.pose()
+    place = env.sensors.poses["red"][:3]
+    np.testing.assert_allclose(seen[:3], np.subtract(place, pinch), atol=1e-6)
+    half = (block - yaw) / 2
+    np.testing.assert_allclose(seen[3:], [np.cos(half), 0, 0, np.sin(half)], atol=1e-6)
+
+
+def test_any_orientation_comes_back_from_what_is_seen(env):
+    random = np.random.default_rng(0)
+    for yaw in (-1.2, 0.4):
+        env.reset(seed=4)
+        env.controller.place(np.array(scene.WORKSPACE_CENTRE), yaw)
+        quaternion = random.normal(size=4)
+        env.data.joint("blue").qpos[3:] = quaternion
+        seen = env.state_observation()["blue"][3:].astype(float)
+        assert seen[0] >= 0
+        turn = np.array([np.cos(env.controller.pose()[1] / 2), 0, 0, 0])
+        turn[3] = np.sin(env.controller.pose()[1] / 2)
+        again = np.empty(4)
+        physics.mujoco.mju_mulQuat(again, turn, seen)
+        np.testing.assert_allclose(
+            abs(again @ quaternion) / np.linalg.norm(quaternion), 1.0, atol=1e-6
+        )
+
+
 def test_pinch_stays_in_the_workspace_box_and_upright(env):
     rng = np.random.default_rng(0)
     low, high = np.array(scene.WORKSPACE_LOW), np.array(scene.WORKSPACE_HIGH)

@@ -36,9 +36,9 @@ def test_at_toy_size_it_ends_with_a_scored_agent(tmp_path):
     scores = json.loads((tmp_path / "agent" / "scorecard.json").read_text())
     assert sorted(row["task"] for row in scores["tasks"]) == toys and not scores["skipped"]
     card = json.loads((tmp_path / "agent" / "card.json").read_text())
-    # 28, 10 and 2.5 of 40.5; two clean and two noisy episodes.
+    # 24, 9 and 3 of 36; two clean and two noisy episodes.
     shares = {task: data["share"] for task, data in card["data"].items()}
-    assert shares == {toys[0]: 0.0617, toys[1]: 0.6914, toys[2]: 0.2469}
+    assert shares == {toys[0]: 0.0833, toys[1]: 0.6667, toys[2]: 0.25}
     for data in card["data"].values():
         assert [part["episodes"] for part in data["parts"]] == [2, 2]
         assert data["parts"][0]["noise"] == 0 < data["parts"][1]["noise"]
@@ -63,6 +63,13 @@ def test_it_learns_a_hundred_and_twenty_tasks_of_seven_domains(recipe, tmp_path,
     specs = {spec.id: spec for spec in envs.tasks()}
     assert {line[0] for line in collecting} == {"collect"} and collected <= specs.keys()
     assert len(collected) >= 120 and len({specs[task].domain for task in collected}) >= 7
+    # The agent that it goes on from plays some; the block stacker is shown its work in no order.
+    learners = {line[line.index("--learner") + 1] for line in collecting if "--learner" in line}
+    assert learners == {"bundled"}
+    scattered = [line for line in collecting if "scripted/stacker_anywhere" in line]
+    assert {line[1] for line in scattered} == {
+        f"gato_gym/BlockStacking{name}-pixels-v0" for name in ("", "-Lift", "-Reach")
+    }
     # What is collected is what is learned: every task has a share.
     weights = dict(word.rsplit("=", 1) for word in train[train.index("--weights") + 1 :])
     domains = {spec.id: spec.domain for spec in specs.values()}
